@@ -1,0 +1,220 @@
+"""Capture: hooks on modules that collect the per-example gradients of one step.
+
+Hooks sit on modules and on activations, never on parameters, so that sharded parameters work.
+Outside ``micro_batch`` and without autograd the hooks do nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_unflatten
+from torch.utils.hooks import RemovableHandle
+
+from gradledger.errors import GradientError
+from gradledger.gradient.form import Form
+from gradledger.gradient.kind import Call
+from gradledger.gradient.rows import select_rows
+from gradledger.gradient.tap import tap_outputs
+from gradledger.gradient.unit import Unit
+
+
+@dataclass(frozen=True)
+class Use:
+    """The per-example gradients of one parameter tensor from one call of its module.
+
+    Attributes:
+        micro_batch: Which forward and backward pass of the step.
+        form: The gradients, permitted rows only.
+        rows: Which rows of the micro-batch the form holds; None for all.
+        weights: Depth weight of each held row; None where all are 1.
+    """
+
+    micro_batch: int
+    form: Form
+    rows: Tensor | None
+    weights: Tensor | None
+
+
+class Capture:
+    """Collects the uses of every captured parameter during a step.
+
+    Args:
+        units: Which module captures which parameters.
+        collect_passive: Whether gradients are collected where nothing is routed; depth weights are
+            enforced either way.
+    """
+
+    def __init__(self, units: Sequence[Unit], collect_passive: bool = True) -> None:
+        self._collect_passive = collect_passive
+        self._units = {id(unit.module): unit for unit in units}
+        self._handles: list[RemovableHandle] = []
+        self._uses: dict[int, list[Use]] = {}
+        self._emitted: dict[int, Tensor] = {}
+        self._weights: Mapping[int, Tensor] = {}
+        self._held: dict[int, dict[str, nn.Parameter]] = {}
+        self._num_rows = 0
+        self._micro_batch = -1
+        self._active = False
+
+    def attach(self) -> None:
+        """Put the hooks on the modules."""
+        for unit in self._units.values():
+            self._handles += [
+                unit.module.register_forward_pre_hook(self._before),
+                unit.module.register_forward_hook(
+                    self._after, with_kwargs=True, always_call=True
+                ),
+            ]
+
+    def detach(self) -> None:
+        """Take the hooks off the modules."""
+        while self._handles:
+            self._handles.pop().remove()
+
+    @contextmanager
+    def micro_batch(self, num_rows: int, weights: Mapping[int, Tensor]) -> Iterator[None]:
+        """Collect one forward and backward pass.
+
+        Args:
+            num_rows: Visits in the micro-batch.
+            weights: Depth weight per row for every routed parameter, by ``id``; parameters that
+                are not named stay passive.
+        """
+        self._num_rows, self._weights, self._active = num_rows, weights, True
+        self._micro_batch += 1
+        try:
+            yield
+        finally:
+            self._active = False
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Collect nothing for a while, such as during a forward pass of our own."""
+        before, self._active = self._active, False
+        try:
+            yield
+        finally:
+            self._active = before
+
+    def emitted(self, parameter: nn.Parameter) -> Tensor | None:
+        """Return the gradient that routed taps gave a parameter in this step; None if passive."""
+        return self._emitted.get(id(parameter))
+
+    def uses(self, parameter: nn.Parameter) -> list[Use]:
+        """Return what was collected for a parameter in this step."""
+        return self._uses.get(id(parameter), [])
+
+    def clear(self) -> None:
+        """Forget the step."""
+        self._uses, self._emitted, self._micro_batch = {}, {}, -1
+
+    def _is_routed(self, unit: Unit) -> bool:
+        return any(id(parameter) in self._weights for parameter in unit.names.values())
+
+    def _before(self, module: nn.Module, args: Any) -> None:
+        """In routed mode, run the forward pass with detached parameters."""
+        unit = self._units[id(module)]
+        if self._active and torch.is_grad_enabled() and self._is_routed(unit):
+            self._held[id(module)] = unit.names
+            for name, parameter in unit.names.items():
+                module._parameters[name] = parameter.detach()  # type: ignore[assignment]
+
+    def _after(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
+        """Restore the parameters and put a tap behind the outputs."""
+        held = self._held.pop(id(module), None)
+        if held is not None:
+            module._parameters.update(held)
+        if not self._active or not torch.is_grad_enabled() or output is None:
+            return None
+        if held is None and not self._collect_passive:
+            return None
+        unit = self._units[id(module)]
+        leaves, tree = tree_flatten(output)
+        places = [index for index, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
+        outputs = [leaves[index] for index in places]
+        if held is None and not any(value.requires_grad for value in outputs):
+            return None
+        collector = _Collector(self, unit, args, kwargs, held is not None)
+        parameters = list(unit.names.values()) if held is not None else []
+        tapped = tap_outputs(outputs, collector, parameters)
+        for index, value in zip(places, tapped, strict=True):
+            leaves[index] = value
+        return tree_unflatten(leaves, tree)
+
+    def collect(
+        self, unit: Unit, args: Any, kwargs: Any, grads: tuple[Tensor | None, ...]
+    ) -> None:
+        """Turn one call with its output gradients into uses."""
+        groups: dict[int, tuple[Tensor | None, list[str]]] = {}
+        for name, parameter in unit.names.items():
+            weights = self._weights.get(id(parameter))
+            groups.setdefault(id(weights), (weights, []))[1].append(name)
+        for weights, names in groups.values():
+            rows = None
+            if weights is not None and bool((weights == 0).any()):
+                rows = weights.nonzero().flatten()
+                weights = weights[rows]
+            if weights is not None:
+                dtype = next(grad.dtype for grad in grads if grad is not None)
+                weights = weights.to(dtype)
+            if rows is not None and rows.numel() == 0:
+                continue
+            with torch.no_grad(), self.paused():
+                call = Call(
+                    unit.module,
+                    select_rows(args, rows, self._num_rows),
+                    select_rows(kwargs, rows, self._num_rows),
+                    select_rows(grads, rows, self._num_rows),
+                    self._num_rows if rows is None else rows.numel(),
+                )
+                forms = unit.kind.forms(call, frozenset(names))
+            for name, form in forms.items():
+                use = Use(self._micro_batch, form, rows, weights)
+                self._uses.setdefault(id(unit.names[name]), []).append(use)
+
+    def emit(self, unit: Unit, first_use: Mapping[str, int]) -> list[Tensor]:
+        """Return the routed gradient of each parameter from the uses added since ``first_use``."""
+        result = []
+        for name, parameter in unit.names.items():
+            total = torch.zeros_like(parameter)
+            for use in self._uses.get(id(parameter), [])[first_use[name] :]:
+                total += use.form.total(use.weights).view_as(parameter)
+            seen = self._emitted.get(id(parameter))
+            self._emitted[id(parameter)] = total.clone() if seen is None else seen + total
+            result.append(total)
+        return result
+
+
+class _Collector:
+    """The sink of one call: remembers what the module read until its gradient arrives."""
+
+    def __init__(self, owner: Capture, unit: Unit, args: Any, kwargs: Any, routed: bool) -> None:
+        self._owner, self._unit, self._routed = owner, unit, routed
+        self._args, self._kwargs = args, kwargs
+        self._versions = self._read_versions()
+
+    def _read_versions(self) -> list[int]:
+        leaves = tree_flatten((self._args, self._kwargs))[0]
+        return [leaf._version for leaf in leaves if isinstance(leaf, Tensor)]
+
+    def __call__(self, grads: tuple[Tensor | None, ...]) -> list[Tensor]:
+        """Collect; in routed mode return the gradients of the unit's parameters."""
+        owner, unit = self._owner, self._unit
+        if self._read_versions() != self._versions:
+            raise GradientError(
+                "G106",
+                observed="an input that was changed in place after the module read it",
+                expected="inputs that stay as they were until the backward pass",
+                where=unit.path or type(unit.module).__name__,
+                hint="replace the in-place operation, or name the module in unattributed=[...]",
+            )
+        first = {name: len(owner.uses(value)) for name, value in unit.names.items()}
+        if any(grad is not None for grad in grads):
+            owner.collect(unit, self._args, self._kwargs, grads)
+        return owner.emit(unit, first) if self._routed else []

@@ -1,0 +1,56 @@
+"""Row identity: the first axis of what a module reads and writes must count the visits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from gradledger.errors import GradientError
+
+
+def split_rows(values: Tensor, num_rows: int, where: str) -> Tensor:
+    """Reshape ``(R * k, ...)`` or ``(R, ...)`` to ``(R, positions, width)``.
+
+    Modules may see rows and positions flattened into one axis; they are split again in
+    row-major order. A 2-D input gets one position.
+
+    Raises:
+        GradientError: The first axis is not a multiple of the number of rows. Code G101.
+    """
+    if values.dim() == 0 or num_rows == 0 or values.shape[0] % num_rows:
+        raise GradientError(
+            "G101",
+            observed=f"a tensor of shape {tuple(values.shape)}",
+            expected=f"a first axis that counts {num_rows} visits",
+            where=where,
+            hint="name the module in unattributed=[...] if it mixes or drops rows",
+        )
+    return values.reshape(num_rows, -1, values.shape[-1])
+
+
+def has_rows(value: Any, num_rows: int) -> bool:
+    """Tell whether a value is a tensor whose first axis counts the rows."""
+    return isinstance(value, Tensor) and value.dim() > 0 and value.shape[0] == num_rows
+
+
+def select_rows(value: Any, rows: Tensor | None, num_rows: int) -> Any:
+    """Restrict tensors that count the rows to the selected ones; leave all else alone.
+
+    A tensor whose first axis is a multiple of the rows (rows and positions flattened) is
+    selected in whole runs of positions.
+    """
+    if rows is None:
+        return value
+    if isinstance(value, Tensor) and value.dim() > 0 and value.shape[0]:
+        if value.shape[0] == num_rows:
+            return value.index_select(0, rows)
+        if value.shape[0] % num_rows == 0:
+            split = value.reshape(num_rows, -1, *value.shape[1:])
+            return split.index_select(0, rows).flatten(0, 1)
+    if isinstance(value, tuple | list):
+        return type(value)(select_rows(item, rows, num_rows) for item in value)
+    if isinstance(value, Mapping):
+        return {key: select_rows(item, rows, num_rows) for key, item in value.items()}
+    return value

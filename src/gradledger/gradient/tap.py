@@ -1,0 +1,56 @@
+"""Taps: autograd functions that see output gradients, and in routed mode supply parameter gradients.
+
+Passive taps pass everything through, so autograd's own parameter gradients are untouched. A
+routed tap stands behind a forward pass that ran with detached parameters: autograd computes the
+gradient for the layer below as always, and the tap hands the parameters the gradient of the
+permitted rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+#: Receives the gradient of each output; returns one gradient per parameter (none when passive).
+Sink = Callable[[tuple[Tensor | None, ...]], Sequence[Tensor | None]]
+
+
+class Tap(torch.autograd.Function):
+    """Identity on ``num_outputs`` tensors, with parameters that receive what the sink returns."""
+
+    @staticmethod
+    def forward(ctx: Any, sink: Sink, num_outputs: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Pass the outputs through as fresh tensors, so that later in-place operations work."""
+        ctx.set_materialize_grads(False)
+        ctx.sink = sink
+        return tuple(tensor.clone() for tensor in tensors[:num_outputs])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
+        """Show the sink the output gradients; return them unchanged."""
+        return (None, None, *grads, *ctx.sink(grads))
+
+
+def tap_outputs(
+    outputs: list[Tensor], sink: Sink, parameters: Sequence[Tensor] = ()
+) -> list[Tensor]:
+    """Put a tap behind the outputs of a module.
+
+    Args:
+        outputs: The tensors that the module wrote.
+        sink: Called once in the backward pass with the gradient of each output.
+        parameters: Empty in passive mode; in routed mode the parameters that receive the sink's
+            gradients, in order.
+    """
+    if not parameters and len(outputs) == 1:
+        # A hook on an activation adds no node and no copy, and survives in-place operations.
+        outputs[0].register_hook(lambda grad: _show(sink, grad))
+        return outputs
+    return list(Tap.apply(sink, len(outputs), *outputs, *parameters))  # type: ignore[no-untyped-call]
+
+
+def _show(sink: Sink, grad: Tensor) -> None:
+    sink((grad,))

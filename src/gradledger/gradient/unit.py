@@ -1,0 +1,78 @@
+"""Units: which module captures which parameter tensors, found before the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from torch import nn
+
+from gradledger.gradient.kind import LayerKind
+from gradledger.gradient.kinds import find_kind
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One module with the parameters it owns and the kind that captures them.
+
+    Attributes:
+        path: Dotted name of the module; empty for the model itself.
+        module: The module.
+        kind: Its layer kind.
+        names: Local names of the captured parameters -> the parameter.
+    """
+
+    path: str
+    module: nn.Module
+    kind: LayerKind
+    names: dict[str, nn.Parameter]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """All units of a model, and what has none.
+
+    Attributes:
+        units: In model order.
+        unattributed: Parameters without capture: full name -> (parameter, reason).
+    """
+
+    units: tuple[Unit, ...]
+    unattributed: dict[str, tuple[nn.Parameter, str]]
+
+
+def survey(
+    model: nn.Module, updated: Iterable[nn.Parameter], unattributed: Sequence[str] = ()
+) -> Survey:
+    """Find the unit of every parameter that the optimizer updates.
+
+    Args:
+        model: The model.
+        updated: Parameters of the optimizer.
+        unattributed: Patterns over full parameter names that are left without capture by name.
+    """
+    wanted = {id(parameter) for parameter in updated}
+    units: list[Unit] = []
+    missing: dict[str, tuple[nn.Parameter, str]] = {}
+    for path, module in model.named_modules():
+        own = {
+            name: parameter
+            for name, parameter in module.named_parameters(recurse=False)
+            if id(parameter) in wanted and parameter.requires_grad
+        }
+        if not own:
+            continue
+        kind, reason = find_kind(module)
+        captured: dict[str, nn.Parameter] = {}
+        for name, parameter in own.items():
+            full = f"{path}.{name}" if path else name
+            if any(fnmatchcase(full, pattern) for pattern in unattributed):
+                missing[full] = (parameter, "left out by name")
+            elif kind is None:
+                missing[full] = (parameter, reason)
+            else:
+                captured[name] = parameter
+        if kind is not None and captured:
+            units.append(Unit(path, module, kind, captured))
+    return Survey(tuple(units), missing)

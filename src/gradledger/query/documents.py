@@ -1,0 +1,110 @@
+"""Read ``run.json`` and ``end.json`` into the records that they hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gradledger.errors import QueryError
+from gradledger.schema import FORMAT, Coverage, GroupRecord, RunBegin, RunEnd, TensorRecord
+
+
+def read_begin(root: Path) -> RunBegin:
+    """Return the begin record of the run in ``root``.
+
+    Raises:
+        QueryError: Q101 no run there, Q102 not readable, Q103 format not known.
+    """
+    place = root / "run.json"
+    if not place.is_file():
+        raise QueryError(
+            "Q101",
+            observed="no run.json" if root.is_dir() else "no such directory",
+            expected="a directory that gl.record wrote",
+            where=str(root),
+            hint="give the folder that holds run.json",
+        )
+    parts = _load(place)
+    if parts.get("format") != FORMAT:
+        raise QueryError(
+            "Q103",
+            observed=repr(parts.get("format")),
+            expected=FORMAT,
+            where=str(place),
+            hint="open it with the version that wrote it",
+        )
+    try:
+        parts["groups"] = tuple(_group(group) for group in parts["groups"])
+        parts["blocks"] = tuple(parts["blocks"])
+        parts["coverage"] = _coverage(parts["coverage"])
+        return RunBegin(**_known(RunBegin, parts))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(place, f"{type(error).__name__}: {error}") from error
+
+
+def read_end(root: Path) -> RunEnd | None:
+    """Return the end record; ``None`` where the run was not closed.
+
+    Raises:
+        QueryError: Q102 where it is there but not readable.
+    """
+    place = root / "end.json"
+    if not place.is_file():
+        return None
+    parts = _load(place)
+    try:
+        return RunEnd(**_known(RunEnd, parts))
+    except TypeError as error:
+        raise _damaged(place, str(error)) from error
+
+
+def _load(place: Path) -> dict[str, Any]:
+    try:
+        parts = json.loads(place.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged(place, f"{type(error).__name__}: {error}") from error
+    if not isinstance(parts, dict):
+        raise _damaged(place, f"a {type(parts).__name__}")
+    return parts
+
+
+def _known(kind: type, parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep the fields that this version knows: later ones may only add."""
+    names = {item.name for item in dataclasses.fields(kind)}
+    return {name: value for name, value in parts.items() if name in names}
+
+
+def _group(parts: Mapping[str, Any]) -> GroupRecord:
+    tensors = tuple(
+        TensorRecord(
+            **{
+                **_known(TensorRecord, tensor),
+                "shape": tuple(tensor["shape"]),
+                "shared_with": tuple(tensor.get("shared_with", ())),
+            }
+        )
+        for tensor in parts["tensors"]
+    )
+    return GroupRecord(**{**_known(GroupRecord, parts), "tensors": tensors})
+
+
+def _coverage(parts: Mapping[str, Any]) -> Coverage:
+    return Coverage(
+        num_updated=parts["num_updated"],
+        num_captured=parts["num_captured"],
+        unattributed=tuple((str(name), str(why)) for name, why in parts["unattributed"]),
+        notes=tuple(parts["notes"]),
+    )
+
+
+def _damaged(place: Path, observed: str) -> QueryError:
+    return QueryError(
+        "Q102",
+        observed=observed[:300],
+        expected="a record of a run as JSON",
+        where=str(place),
+        hint="restore the run from a copy",
+    )

@@ -1,0 +1,189 @@
+"""Open the records of a run for reading: two JSON documents and Parquet tables in DuckDB.
+
+The connection is in memory, sees the run's directory only, loads no extension and is locked
+before the first question. One thread is the default: floats are then added in the order of the
+records, and the same question gives the same bits every time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+
+from gradledger.errors import QueryError
+from gradledger.query.documents import read_begin, read_end
+from gradledger.schema import TABLES, RunBegin, RunEnd
+
+#: Relation name of each table folder.
+RELATIONS: Final[dict[str, str]] = {
+    "decisions/examples": "examples",
+    "decisions/distinct": "decisions",
+    "decisions/truths": "truths",
+    "visits": "visits",
+    "steps": "steps",
+    "books": "books",
+    "displacement/visits": "displacement_visits",
+    "displacement/lines": "displacement_lines",
+}
+
+_SQL_TYPES: Final[dict[str, str]] = {
+    "int32": "INTEGER",
+    "int16": "SMALLINT",
+    "int64": "BIGINT",
+    "float32": "FLOAT",
+    "float64": "DOUBLE",
+    "string": "VARCHAR",
+    "label": "VARCHAR",
+    "digest": "BLOB",
+    "bool": "BOOLEAN",
+}
+
+
+@dataclass(frozen=True)
+class Records:
+    """The records of one run as found when it was opened.
+
+    Attributes:
+        path: Directory of the run.
+        begin: Begin record.
+        end: End record; ``None`` while the run is open or where it was cut off.
+        files: Parquet files per relation, in the order in which they were sealed.
+        threads: Threads of the query engine.
+    """
+
+    path: Path
+    begin: RunBegin
+    end: RunEnd | None
+    files: dict[str, tuple[Path, ...]]
+    threads: int = 1
+
+    @cached_property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The locked connection with one view per table."""
+        try:
+            return _connect(self)
+        except duckdb.Error as error:
+            raise damaged(self.path, error) from error
+
+    @cached_property
+    def columns(self) -> dict[str, dict[str, str]]:
+        """SQL type of every column, per relation."""
+        found: dict[str, dict[str, str]] = {}
+        for relation in RELATIONS.values():
+            rows = self.ask(f"DESCRIBE {relation}")
+            found[relation] = {str(row[0]): str(row[1]) for row in rows}
+        return found
+
+    @cached_property
+    def span(self) -> tuple[int, int] | None:
+        """First and last step with books or a row in ``steps``; ``None`` where there is none."""
+        row = self.ask("SELECT min(step), max(step) FROM steps")[0]
+        return None if row[0] is None else (int(row[0]), int(row[1]))
+
+    def has(self, relation: str) -> bool:
+        """Whether the run has any file of that table."""
+        return bool(self.files[relation])
+
+    def ask(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return all rows of a query.
+
+        Args:
+            sql: Template whose identifiers come from known columns and integers only.
+            values: What the user gave, bound as parameters.
+
+        Raises:
+            QueryError: Q102 where a table cannot be read.
+        """
+        try:
+            return self.connection.cursor().execute(sql, list(values)).fetchall()
+        except duckdb.Error as error:
+            raise damaged(self.path, error) from error
+
+    def close(self) -> None:
+        """Close the connection; nothing on disk changes."""
+        if "connection" in self.__dict__:
+            self.connection.close()
+
+
+def open_records(path: str | Path, *, threads: int = 1) -> Records:
+    """Open a run for reading.
+
+    Args:
+        path: Directory that ``gl.record`` wrote.
+        threads: Threads of the query engine; with more than one the last bit of a sum may differ
+            between two calls.
+
+    Raises:
+        QueryError: Q101 no run there, Q102 damaged, Q103 format not known.
+    """
+    root = Path(path).expanduser()
+    begin = read_begin(root)
+    end = read_end(root)
+    # Absolute: the engine compares file names with the one directory that it may read.
+    root = root.resolve()
+    files = {
+        relation: tuple(sorted((root / folder).glob("part-*.parquet")))
+        for folder, relation in RELATIONS.items()
+    }
+    return Records(path=root, begin=begin, end=end, files=files, threads=max(1, int(threads)))
+
+
+def quote(name: str) -> str:
+    """Return a column name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def damaged(path: Path, error: Exception) -> QueryError:
+    """Return the error for tables that the engine cannot read."""
+    return QueryError(
+        "Q102",
+        observed=str(error).strip().splitlines()[0][:300],
+        expected="tables that can be read",
+        where=str(path),
+        hint="restore the run from a copy",
+    )
+
+
+def _connect(records: Records) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(
+        ":memory:",
+        config={
+            "threads": records.threads,
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+        },
+    )
+    connection.execute("SET parquet_metadata_cache=true")
+    connection.execute("SET preserve_insertion_order=true")
+    connection.execute(f"SET allowed_directories=[{_literal(str(records.path) + '/')}]")
+    connection.execute("SET enable_external_access=false")
+    connection.execute("SET lock_configuration=true")
+    for folder, relation in RELATIONS.items():
+        connection.execute(
+            f"CREATE VIEW {relation} AS {_select(folder, records.files[relation])}"
+        )
+    return connection
+
+
+def _select(folder: str, files: Sequence[Path]) -> str:
+    if files:
+        names = ", ".join(_literal(_no_glob(str(file))) for file in files)
+        return f"SELECT * FROM read_parquet([{names}], union_by_name=true)"
+    columns = ", ".join(
+        f"NULL::{_SQL_TYPES[kind]} AS {quote(name)}" for name, kind in TABLES[folder].items()
+    )
+    return f"SELECT {columns} WHERE false"
+
+
+def _literal(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _no_glob(name: str) -> str:
+    """Escape characters that the engine would expand: a run may lie in a folder named ``a[1]``."""
+    return "".join(f"[{char}]" if char in "*?[" else char for char in name)

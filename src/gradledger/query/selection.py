@@ -1,0 +1,209 @@
+"""Keys to rank by and filters to follow: metadata columns, decisions, rules, single examples.
+
+Names of columns come from the run itself; what a user looks for is always a bound parameter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gradledger.errors import QueryError
+from gradledger.query.names import nearest
+from gradledger.query.records import Records, quote
+from gradledger.schema import EXAMPLES
+
+#: Columns of the decision behind a visit. They win over metadata columns of the same name, which
+#: are still reached as ``metadata.NAME``.
+DECISION_KEYS: Final[dict[str, str]] = {
+    "class": 'd."class"',
+    "verdict": "d.verdict",
+    "profile": "d.profile",
+    "policy": "d.policy_id || '@' || d.policy_version",
+    "decision": "d.decision",
+    "reason": "d.reason",
+}
+
+#: Metadata columns that may name one example, in the order in which they are tried.
+NAMING: Final[tuple[str, ...]] = ("key", "path", "url", "id", "name")
+
+#: Credit of a rule: the rules on which a decision rests share it equally.
+CREDIT: Final = (
+    "(SELECT decision, rule, 1.0 / count(*) OVER (PARTITION BY decision) AS credit "
+    "FROM truths WHERE determining)"
+)
+
+
+@dataclass(frozen=True)
+class Key:
+    """How rows keyed by (example, decision), alias ``a``, roll up.
+
+    Attributes:
+        name: What the user asked for.
+        expression: SQL of the key.
+        joins: SQL joins that the expression needs.
+        weight: SQL of the part of a row that the key is credited with.
+    """
+
+    name: str
+    expression: str
+    joins: str = ""
+    weight: str = "1.0"
+
+
+def metadata_columns(records: Records) -> list[str]:
+    """Return the names of the metadata columns of the run, in file order."""
+    return [name for name in records.columns["examples"] if name not in EXAMPLES]
+
+
+def key_of(records: Records, name: str) -> Key:
+    """Return the key called ``name``.
+
+    Raises:
+        QueryError: Q105 where the run has no such column.
+    """
+    if name == "example":
+        return Key(name, "a.example")
+    if name == "rule":
+        return Key(name, "r.rule", f"LEFT JOIN {CREDIT} r USING (decision)", "coalesce(credit, 1)")
+    if name in DECISION_KEYS:
+        return Key(name, DECISION_KEYS[name], "LEFT JOIN decisions d USING (decision)")
+    column = _metadata(records, name)
+    return Key(name, f"e.{quote(column)}", "LEFT JOIN examples e USING (example)")
+
+
+def condition(records: Records, name: str, value: Any, alias: str) -> tuple[str, list[Any]]:
+    """Return SQL that is true for rows of relation ``alias`` with ``name`` equal to ``value``.
+
+    Args:
+        records: The run.
+        name: ``example``, ``rule``, a column of the decision or a metadata column.
+        value: Compared as text; ``None`` matches where nothing is recorded.
+        alias: Relation with columns ``example`` and ``decision``.
+
+    Raises:
+        QueryError: Q105 where the run has no such column.
+    """
+    if name == "example":
+        inner, values = _one_example(records, value)
+        return f"{alias}.example IN (SELECT e.example FROM examples e WHERE {inner})", values
+    if name == "rule":
+        return (
+            f"{alias}.decision IN (SELECT decision FROM truths WHERE determining AND rule = ?)",
+            [str(value)],
+        )
+    if name in DECISION_KEYS:
+        inner, values = _equal(DECISION_KEYS[name], value)
+        return f"{alias}.decision IN (SELECT d.decision FROM decisions d WHERE {inner})", values
+    inner, values = _equal(f"e.{quote(_metadata(records, name))}", value)
+    return f"{alias}.example IN (SELECT e.example FROM examples e WHERE {inner})", values
+
+
+def conditions(
+    records: Records, where: Mapping[str, Any], alias: str
+) -> tuple[str, list[Any]]:
+    """Return the conjunction of all filters of ``where``; ``true`` where there is none."""
+    parts, values = ["true"], []
+    for name, value in where.items():
+        sql, bound = condition(records, name, value, alias)
+        parts.append(sql)
+        values += bound
+    return " AND ".join(parts), values
+
+
+def matching_examples(records: Records, where: Mapping[str, Any]) -> int:
+    """Return how many admitted or refused examples match.
+
+    Raises:
+        QueryError: Q105 unknown column; Q108 where neither an example nor a visit matches.
+    """
+    sql, values = conditions(records, where, "x")
+    count = int(records.ask(f"SELECT count(*) FROM examples x WHERE {sql}", values)[0][0])
+    if count:
+        return count
+    # A later decision may cover visits without being the one stored with the example.
+    if int(records.ask(f"SELECT count(*) FROM visits x WHERE {sql}", values)[0][0]):
+        return 0
+    if set(where) == {"rule"} and _rule_exists(records, where["rule"]):
+        return 0
+    raise QueryError(
+        "Q108",
+        observed=", ".join(f"{name}={value!r}"[:120] for name, value in where.items()),
+        expected="a value that the run holds",
+        where=str(records.path),
+        hint=_suggest(records, where),
+    )
+
+
+def words(where: Mapping[str, Any]) -> str:
+    """Return the filters in words, for titles."""
+    return ", ".join(
+        f"{name} {'not recorded' if value is None else value}" for name, value in where.items()
+    )
+
+
+def preferred_metadata(records: Records) -> list[str]:
+    """Return up to three metadata columns that tell a reader which example a row is."""
+    present = metadata_columns(records)
+    wanted = [name for name in ("key", "path", "source", "license", "licence") if name in present]
+    return (wanted or present)[:3]
+
+
+def _metadata(records: Records, name: str) -> str:
+    present = metadata_columns(records)
+    column = name.removeprefix("metadata.")
+    if column in present:
+        return column
+    choices = ["example", "rule", *DECISION_KEYS, *present]
+    raise QueryError(
+        "Q105",
+        observed=repr(name),
+        expected=" | ".join(choices),
+        where=str(records.path),
+        hint=nearest(name, choices),
+    )
+
+
+def _equal(expression: str, value: Any) -> tuple[str, list[Any]]:
+    if value is None:
+        return f"({expression}) IS NULL", []
+    shown = str(value).lower() if isinstance(value, bool) else str(value)
+    return f"CAST({expression} AS VARCHAR) = ?", [shown]
+
+
+def _one_example(records: Records, value: Any) -> tuple[str, list[Any]]:
+    """Match by number, else by id or by a metadata column that names examples."""
+    given = str(value)
+    if given.isascii() and given.isdigit() and int(given) < 2**31:
+        return "e.example = ?", [int(given)]
+    names: Sequence[str] = [name for name in NAMING if name in metadata_columns(records)]
+    tests = ["e.example_id = ?", *(f"CAST(e.{quote(name)} AS VARCHAR) = ?" for name in names)]
+    return f"({' OR '.join(tests)})", [given] * len(tests)
+
+
+def _rule_exists(records: Records, rule: Any) -> bool:
+    found = records.ask("SELECT count(*) FROM truths WHERE rule = ?", [str(rule)])
+    return bool(found[0][0])
+
+
+def _suggest(records: Records, where: Mapping[str, Any]) -> str:
+    for name, value in where.items():
+        if name == "example":
+            continue
+        if name == "rule":
+            sql = "SELECT DISTINCT rule FROM truths ORDER BY 1 LIMIT 5000"
+        elif name in DECISION_KEYS:
+            sql = f"SELECT DISTINCT {DECISION_KEYS[name]} FROM decisions d ORDER BY 1 LIMIT 5000"
+        else:
+            column = quote(_metadata(records, name))
+            sql = f"SELECT DISTINCT {column} FROM examples ORDER BY 1 LIMIT 5000"
+        choices = [str(row[0]) for row in records.ask(sql) if row[0] is not None]
+        hint = nearest(str(value), choices)
+        if hint:
+            return hint
+        if choices:
+            return f"{name} is one of {', '.join(choices[:8])}" + (
+                ", ..." if len(choices) > 8 else ""
+            )
+    return ""

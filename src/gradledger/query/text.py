@@ -1,0 +1,157 @@
+"""Answers as text: aligned figures, units in the header, notes below."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from gradledger.query.inert import inert
+
+if TYPE_CHECKING:
+    from gradledger.query.answer import Answer, Column, Table
+
+#: Longer tables are shown by their first and last rows; Arrow and JSON always carry all of them.
+MAX_ROWS = 60
+_ABSENT = "-"
+_CELL = 48
+
+
+def to_text(answer: Answer, width: int = 100) -> str:
+    """Return ``answer`` as plain text without colour or trailing blanks.
+
+    Args:
+        answer: What to show.
+        width: Columns of the page.
+    """
+    page = io.StringIO()
+    console = Console(
+        file=page, width=width, color_system=None, force_terminal=False, legacy_windows=False
+    )
+    for item in renderables(answer):
+        console.print(item)
+    return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
+
+
+def renderables(answer: Answer) -> Iterator[RenderableType]:
+    """Yield the title, facts, tables and notes of ``answer`` as rich objects without markup."""
+    yield Text(inert(answer.title, 400), style="bold")
+    if answer.facts:
+        yield Text()
+        yield _facts(answer.facts)
+    for table in answer.tables:
+        if table.in_text:
+            yield Text()
+            yield Text(inert(table.title, 400), style="bold")
+            yield _table(table) if table.rows else Padding(Text("nothing", style="dim"), (0, 2))
+    if answer.notes:
+        yield Text()
+        for note in answer.notes:
+            yield _note(note)
+
+
+def figures(values: Sequence[Any], kind: str) -> list[str]:
+    """Return the cells of one column, formatted alike so that decimal points line up.
+
+    Args:
+        values: Raw cells, ``None`` where there is none.
+        kind: Kind of the column, see ``Column``.
+    """
+    if kind == "flag":
+        return [_ABSENT if value is None else ("yes" if value else "no") for value in values]
+    if kind == "integer":
+        return [_ABSENT if value is None else f"{value:,}".replace(",", " ") for value in values]
+    if kind not in {"share", "number"}:
+        return [_ABSENT if value is None else inert(value) for value in values]
+    finite = [abs(v) for v in values if v is not None and math.isfinite(v)]
+    form = _form(max(finite, default=0.0), min((v for v in finite if v), default=0.0), kind)
+    return [_ABSENT if value is None else format(value, form) for value in values]
+
+
+def _form(largest: float, smallest: float, kind: str) -> str:
+    sign = "+" if kind == "share" else ""
+    if kind == "share" and (largest == 0.0 or largest >= 1e-3):
+        return f"{sign}.4f"
+    if largest >= 1e6 or (0.0 < largest < 1e-3) or (kind == "number" and 0 < smallest < 1e-3):
+        return f"{sign}.2e"
+    whole = len(str(int(largest)))
+    return f"{sign}.{max(0, 5 - whole)}f"
+
+
+def _table(table: Table) -> RenderableType:
+    grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    grid.add_column("", width=0)
+    for column in table.columns:
+        _add_column(grid, column)
+    rows = _cut(table.rows)
+    cells = [
+        figures([row[index] for row in rows if row is not None], column.kind)
+        for index, column in enumerate(table.columns)
+    ]
+    number = 0
+    for row in rows:
+        if row is None:
+            hidden = len(table.rows) - MAX_ROWS + 1
+            grid.add_row(Text(), Text(f"... {hidden} more", style="dim"))
+            continue
+        grid.add_row(Text(), *(Text(cell[number]) for cell in cells))
+        number += 1
+    return grid
+
+
+def _add_column(grid: RichTable, column: Column) -> None:
+    is_text = column.kind in {"text", "flag"}
+    grid.add_column(
+        Text(inert(column.header, _CELL)),
+        justify="left" if is_text else "right",
+        overflow="ellipsis",
+        no_wrap=True,
+        max_width=_CELL if is_text else None,
+        min_width=None if is_text else 4,
+    )
+
+
+def _cut(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...] | None]:
+    if len(rows) <= MAX_ROWS:
+        return list(rows)
+    head = MAX_ROWS // 2
+    return [*rows[:head], None, *rows[len(rows) - (MAX_ROWS - head - 1) :]]
+
+
+def _facts(facts: Any) -> RenderableType:
+    grid = RichTable.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in facts.items():
+        grid.add_row(Text(f"  {inert(name, 40)}", style="dim"), Text(_fact(value)))
+    return grid
+
+
+def _fact(value: Any) -> str:
+    if value is None:
+        return _ABSENT
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, dict):
+        shown = ", ".join(f"{inert(k, 40)} {_fact(v)}" for k, v in value.items())
+        return inert(shown, 400) if shown else _ABSENT
+    if isinstance(value, list | tuple):
+        return inert(", ".join(_fact(item) for item in value), 400) if value else _ABSENT
+    return inert(value, 400)
+
+
+def _note(note: str) -> RenderableType:
+    grid = RichTable.grid(padding=(0, 1, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row(Text(" *", style="dim"), Text(inert(note, 600), style="dim"))
+    return grid

@@ -1,0 +1,104 @@
+"""Admit a data set: digest its items, decide, write, and hand back the admitted part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gradledger.policy import Policy, resolve_profile
+from gradledger.recorder.admission import decide_admission, metadata_table, write_decisions
+from gradledger.recorder.examples import AdmittedDataset, Examples
+from gradledger.recorder.presented import item_digest
+from gradledger.recorder.salts import Salts
+from gradledger.recorder.weights import FULL, DepthWeights
+from gradledger.schema import Decision
+
+
+class Admitter:
+    """Admits data sets to one run.
+
+    Args:
+        run_dir: The run.
+        policy: The admission policy; None admits all and says so.
+        now: The recorded moment of decision.
+        blocks: Blocks of the model, from input to output.
+        verify_content: Whether items are digested now and compared when they are presented.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        policy: Policy | None,
+        now: datetime,
+        blocks: Sequence[str],
+        verify_content: bool,
+    ) -> None:
+        self._run_dir, self._policy, self._now = run_dir, policy, now
+        self._blocks, self._verify_content = blocks, verify_content
+        self._num_decisions = 0
+        self.salts = Salts(run_dir)
+
+    def admit(
+        self,
+        dataset: Any,
+        metadata: Any,
+        examples: Examples,
+        weights: DepthWeights,
+        check: Callable[[Any], None],
+    ) -> AdmittedDataset:
+        """Decide every item of a map-style data set.
+
+        Args:
+            dataset: Has ``__len__`` and ``__getitem__``.
+            metadata: One row per item: attributes of the policy and anything worth asking by.
+            examples: Grows by the items of the data set.
+            weights: Grows by the profiles in force.
+            check: Called with the profile numbers of the admitted examples, before anything is
+                written; raises where they cannot be enforced.
+        """
+        table = metadata_table(metadata, len(dataset))
+        admission = decide_admission(self._policy, table, self._now)
+        profiles = [self._profile(decision, weights) for decision in admission.distinct]
+        admitted = np.asarray([d.verdict == "admit" for d in admission.distinct], np.bool_)
+        code = admission.code
+        profile = np.asarray(profiles, np.int32)[code]
+        check(profile[admitted[code]])
+        names = table.column_names
+        sources = (
+            [str(value) for value in table.column("source").to_pylist()]
+            if "source" in names
+            else ["data"] * table.num_rows
+        )
+        keys = (
+            [str(value) for value in table.column("key").to_pylist()]
+            if "key" in names
+            else [f"{len(examples) + place}" for place in range(table.num_rows)]
+        )
+        commitments: list[bytes | None] = [None] * table.num_rows
+        if self._verify_content:
+            commitments = [
+                self.salts.commit(source, item_digest(dataset[place]))
+                for place, source in enumerate(sources)
+            ]
+        ids = [self.salts.identify(f"{len(examples) + place}:{key}") for place, key in enumerate(keys)]
+        numbers = examples.extend(
+            code + np.int32(self._num_decisions), profile, admitted[code], sources, commitments, ids
+        )
+        write_decisions(
+            self._run_dir, admission, self._num_decisions, table, numbers, ids, commitments
+        )
+        self.salts.save()
+        self._num_decisions += len(admission.distinct)
+        kept = np.flatnonzero(admitted[code])
+        return AdmittedDataset(dataset, kept.tolist(), numbers[kept].tolist())
+
+    def _profile(self, decision: Decision, weights: DepthWeights) -> int:
+        """Resolve the profile of a decision over the model's blocks; return its number."""
+        if self._policy is None or decision.verdict != "admit":
+            return weights.names.index(FULL)
+        profile = self._policy.profiles[decision.profile]
+        return weights.add(decision.profile, resolve_profile(profile, self._blocks))

@@ -1,0 +1,49 @@
+"""The journal: what a recorder does with what it observes.
+
+Recording writes a run; a replay reads one and compares or settles. Both observe the same
+training loop, so the loop never knows which of them it feeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from gradledger.recorder.examples import AdmittedDataset
+
+if TYPE_CHECKING:
+    from gradledger.recorder.recorder import Recorder
+    from gradledger.recorder.step import Step
+
+
+class Journal(Protocol):
+    """The side of a recorder that keeps or checks records."""
+
+    def open(self, recorder: Recorder) -> None:
+        """Begin: called once, when the recorder has attached to the model."""
+
+    def admit(self, recorder: Recorder, dataset: Any, metadata: Any) -> AdmittedDataset:
+        """Decide which items of a data set may be presented."""
+
+    def commit(self, source: str, content: bytes) -> bytes:
+        """Return the keyed commitment to the digest of what was presented."""
+
+    def order(self) -> Iterator[Sequence[int]] | None:
+        """Return the recorded order as example numbers; None to let the loader decide."""
+
+    def begin_step(self, recorder: Recorder, step: Step) -> None:
+        """Note the state before a step."""
+
+    def book(
+        self, recorder: Recorder, step: Step, sizes: Sequence[int], routed: frozenset[int]
+    ) -> None:
+        """Take down the update that just happened; called inside ``optimizer.step()``."""
+
+    def end_step(self, recorder: Recorder, step: Step) -> None:
+        """Note the state after a step and write it down."""
+
+    def close(self, recorder: Recorder) -> None:
+        """Seal everything."""
+
+    def abort(self, recorder: Recorder) -> None:
+        """Stop early: keep what is complete, release what is held."""

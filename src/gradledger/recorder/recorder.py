@@ -1,0 +1,311 @@
+"""The recorder: what ``gl.record`` returns.
+
+A training loop needs five calls: ``record``, ``admit``, ``batches``, ``step`` and ``close``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn, optim
+from torch.utils.data import DataLoader
+
+from gradledger.errors import GradientError, InputError
+from gradledger.gradient import Capture, coupled_modules
+from gradledger.recorder.batches import noted_loader
+from gradledger.recorder.booking import Booker
+from gradledger.recorder.buffers import BufferGroups
+from gradledger.recorder.examples import AdmittedDataset, Examples, example_numbers
+from gradledger.recorder.groups import Grouping
+from gradledger.recorder.journal import Journal
+from gradledger.recorder.row_probe import RowProbe
+from gradledger.recorder.step import Step
+from gradledger.recorder.weights import DepthWeights
+
+
+class Recorder:
+    """Watches one model train with one optimizer and feeds a journal.
+
+    Attributes:
+        model: The model.
+        optimizer: Its optimizer.
+        grouping: Parameter groups and coverage.
+        capture: Per-example gradients of the current step.
+        booker: The books.
+        buffers: Buffer groups.
+        weights: Depth weights by profile.
+        examples: Everything that was shown to ``admit``.
+        num_steps: Steps that have ended.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: optim.Optimizer,
+        grouping: Grouping,
+        booker: Booker,
+        buffers: BufferGroups,
+        weights: DepthWeights,
+        probe: RowProbe | None,
+        journal: Journal,
+    ) -> None:
+        self.model, self.optimizer, self.grouping = model, optimizer, grouping
+        self.booker, self.buffers, self.weights = booker, buffers, weights
+        self.capture: Capture = booker.capture
+        self.examples = Examples()
+        self.num_steps = 0
+        self._journal, self._probe = journal, probe
+        self._step: Step | None = None
+        self._routed: set[int] = set()
+        self._last: tuple[Any, list[int]] | None = None
+        self._closed = False
+        self._handles = [
+            optimizer.register_step_pre_hook(self._before_update),
+            optimizer.register_step_post_hook(self._after_update),
+        ]
+        if probe is not None:
+            self._handles.append(model.register_forward_hook(self._probe_rows, with_kwargs=True))
+        self.capture.attach()
+        journal.open(self)
+
+    # -- the five calls -------------------------------------------------------------------
+
+    def admit(self, dataset: Any, metadata: Any = None) -> AdmittedDataset:
+        """Decide which items of a data set may be presented, and keep those.
+
+        Args:
+            dataset: A map-style data set.
+            metadata: One row per item, in order: an Arrow table, a mapping of columns or a data
+                frame. A column ``key`` names items, ``source`` says where they came from.
+
+        Returns:
+            The admitted items, as a data set for the loader.
+
+        Raises:
+            InputError: The metadata does not fit (I103).
+            PolicyError: The metadata lacks what the policy needs.
+            GradientError: A profile in force cannot be enforced on this model (G102, G104).
+        """
+        return self._journal.admit(self, dataset, metadata)
+
+    def batches(self, loader: DataLoader[Any]) -> Iterator[Any]:
+        """Feed the loader's batches, knowing which examples each one holds.
+
+        Args:
+            loader: Over what ``admit`` returned (or a ``Subset`` of it).
+        """
+        recorded = self._journal.order()
+        order = None
+        if recorded is not None:
+            numbers = example_numbers(loader, range(len(loader.dataset)))  # type: ignore[arg-type]
+            places = {number: place for place, number in enumerate(numbers)}
+            order = ([places[int(number)] for number in batch] for batch in recorded)
+        noted, sampler = noted_loader(loader, order)
+        for batch in noted:
+            indices = sampler.noted.popleft()
+            self._last = (batch, example_numbers(loader, indices))
+            yield batch
+        self._last = None
+
+    def step(self, batch: Any = None, *, examples: Sequence[int | str] | None = None) -> Step:
+        """Book one optimizer step: ``with run.step(batch): ...``.
+
+        Args:
+            batch: What ``batches`` yielded; None to open micro-batches one by one.
+            examples: Example numbers or ids, where the batch did not come from ``batches``.
+        """
+        return Step(self, self.num_steps + 1, batch, examples)
+
+    def close(self) -> None:
+        """Seal and close the run. A second call does nothing."""
+        if not self._closed:
+            self._release()
+            self._journal.close(self)
+
+    def __enter__(self) -> Recorder:
+        """Use the recorder as a context: closed at the end, aborted on an error."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close after success; after an error keep what is complete and write no end record."""
+        if kind is None:
+            self.close()
+        elif not self._closed:
+            self._release()
+            self._journal.abort(self)
+
+    # -- what a step asks -----------------------------------------------------------------
+
+    def coupled(self) -> list[str]:
+        """Name the modules that couple the rows of a batch right now."""
+        return coupled_modules(self.model)
+
+    def begin_step(self, step: Step) -> None:
+        """Check that a step may begin, and note the state before it."""
+        if self._closed or self._step is not None:
+            raise InputError(
+                "I106",
+                observed="a step inside another" if self._step else "a step of a closed run",
+                expected="one step at a time, between gl.record and run.close",
+                where=f"step {step.number}",
+            )
+        self._refuse_leftovers(step)
+        self._journal.begin_step(self, step)
+        self.buffers.snapshot()
+        self._step, self._routed = step, set()
+
+    def examples_of(
+        self, batch: Any, examples: Sequence[int | str] | None, where: str
+    ) -> NDArray[np.int32]:
+        """Return the example numbers of a batch.
+
+        Raises:
+            InputError: None are known (I105), or they were not admitted (I101).
+        """
+        if examples is None:
+            if self._last is None or self._last[0] is not batch:
+                raise InputError(
+                    "I105",
+                    observed=f"a batch of type {type(batch).__name__} from elsewhere",
+                    expected="the object that run.batches(loader) yielded last",
+                    where=where,
+                    hint="pass that object, or name the examples: run.step(batch, examples=[...])",
+                )
+            examples = self._last[1]
+        return self.examples.resolve(examples, where)
+
+    def commit_rows(
+        self, digests: Sequence[bytes], numbers: NDArray[np.int32], where: str
+    ) -> list[bytes]:
+        """Commit to what is presented and compare it with what was admitted.
+
+        Raises:
+            InputError: Content differs. Code I102; the model has not seen it yet.
+        """
+        commitments = []
+        for place, (digest, number) in enumerate(zip(digests, numbers, strict=True)):
+            presented = self._journal.commit(self.examples.sources[number], digest)
+            admitted = self.examples.commitments[number]
+            if admitted is not None and admitted != presented:
+                raise InputError(
+                    "I102",
+                    observed=f"content {presented.hex()[:16]} at position {place}",
+                    expected=f"content {admitted.hex()[:16]} of example {number}, as admitted",
+                    where=where,
+                    hint="if the loader pads, crops or augments, record with verify_content=False",
+                )
+            commitments.append(presented)
+        return commitments
+
+    def weights_of(self, numbers: NDArray[np.int32]) -> Mapping[int, Tensor]:
+        """Return depth weights of the tensors that are routed for these examples.
+
+        Raises:
+            GradientError: Rows are coupled and a profile is not full. Code G102.
+        """
+        profiles = self.examples.profile[numbers]
+        self.weights.refuse_coupled(profiles, self.coupled())
+        device = next(self.model.parameters()).device
+        routed = self.weights.for_batch(profiles, device)
+        self._routed |= routed.keys()
+        return routed
+
+    def end_step(self, step: Step) -> None:
+        """Write the step down."""
+        self.num_steps += 1
+        self._step = None
+        try:
+            self._journal.end_step(self, step)
+        finally:
+            self.booker.clear()
+
+    def abandon_step(self, step: Step) -> None:
+        """Forget a step that ended in an error."""
+        self._step = None
+        self.booker.clear()
+
+    # -- hooks ----------------------------------------------------------------------------
+
+    def _before_update(self, optimizer: optim.Optimizer, args: Any, kwargs: Any) -> None:
+        step = self._step
+        if step is None or step.updated or not step.micro_batches:
+            raise InputError(
+                "I107",
+                observed="a second optimizer.step() in one run.step"
+                if step is not None and step.updated
+                else "optimizer.step() outside run.step",
+                expected="exactly one update per recorded step",
+                where=f"after step {self.num_steps}",
+                hint="put the update inside `with run.step(batch):`, or run.close() first",
+            )
+        if (args and args[0] is not None) or kwargs.get("closure") is not None:
+            raise InputError(
+                "I108",
+                observed="a closure passed to optimizer.step",
+                expected="optimizer.step() without arguments",
+                where=f"step {step.number}",
+                hint="call backward() yourself before optimizer.step()",
+            )
+        self.booker.before_update(frozenset(self._routed), f"step {step.number}")
+
+    def _after_update(self, optimizer: optim.Optimizer, args: Any, kwargs: Any) -> None:
+        step = self._step
+        if step is not None:
+            step.updated = True
+            sizes = [len(micro) for micro in step.micro_batches]
+            self._journal.book(self, step, sizes, frozenset(self._routed))
+
+    def _probe_rows(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        """At the first recorded forward pass, check that modules keep one row per visit."""
+        if self._probe is None or self._step is None or not torch.is_grad_enabled():
+            return
+        probe, self._probe = self._probe, None
+        if self.coupled():
+            return
+        with self.capture.paused():
+            mixed = probe.run(args, kwargs, len(self._step.micro_batches[-1]))
+        if mixed:
+            path, seen = next(iter(mixed.items()))
+            raise GradientError(
+                "G107",
+                observed=f"{seen}, at {path or 'the model'} ({len(mixed)} modules)",
+                expected="row v of every captured module to depend on visit v alone",
+                where=f"step {self._step.number}",
+                hint="make the batch the first axis, or pass accept_coupled=True to record the "
+                "run as coupled",
+            )
+
+    def _refuse_leftovers(self, step: Step) -> None:
+        """Gradients from before the step have no visits that they could be booked to."""
+        grads = [
+            entry.parameter.grad
+            for entries in self.booker.tracked
+            for entry in entries
+            if entry.parameter.grad is not None
+        ]
+        if grads and bool(torch.stack(torch._foreach_norm(grads)).any()):
+            raise InputError(
+                "I111",
+                observed="gradients left from before the step",
+                expected="none, or zeros",
+                where=f"step {step.number}",
+                hint="call optimizer.zero_grad() after optimizer.step(); accumulate inside one "
+                "run.step with step.micro_batch(batch)",
+            )
+
+    def _release(self) -> None:
+        self._closed = True
+        self.capture.detach()
+        self.booker.detach()
+        for handle in self._handles:
+            handle.remove()

@@ -1,0 +1,108 @@
+"""Row probe: find out whether each captured module keeps one row per visit.
+
+Sums of contributions would balance even if rows were mixed up, so row identity is checked by
+experiment at the first step: the content of the first visit is replaced by that of the second,
+the model's forward pass is repeated with the same random numbers, and every captured module must
+show a change in the first visit's rows alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_map
+
+from gradledger.gradient import Unit
+from gradledger.state.torch_state import preserved_rng
+
+
+class RowProbe:
+    """Notes what the captured modules read in the first forward pass, then repeats it changed."""
+
+    def __init__(self, model: nn.Module, units: Sequence[Unit]) -> None:
+        self._model, self._units = model, units
+        self._seen: dict[int, list[Tensor]] = {}
+
+    def run(self, args: Any, kwargs: Mapping[str, Any], num_rows: int) -> dict[str, str]:
+        """Repeat the forward pass twice, unchanged and with the first row replaced.
+
+        Args:
+            args: Positional arguments of the model's forward pass.
+            kwargs: Keyword arguments.
+            num_rows: Visits in the batch; fewer than two cannot be probed.
+
+        Returns:
+            Path of each module whose rows other than the first visit's changed -> what was seen.
+        """
+        if num_rows < 2 or not self._rows_in((args, kwargs), num_rows):
+            return {}
+        before = self._forward(args, kwargs)
+        changed_args, changed_kwargs = tree_map(
+            lambda leaf: _replace_first(leaf, num_rows), (args, dict(kwargs))
+        )
+        after = self._forward(changed_args, changed_kwargs)
+        findings: dict[str, str] = {}
+        for unit in self._units:
+            pairs = zip(before.get(id(unit.module), ()), after.get(id(unit.module), ()), strict=False)
+            for old, new in pairs:
+                if reason := _mixed(old, new, num_rows):
+                    findings[unit.path] = reason
+        return findings
+
+    @staticmethod
+    def _rows_in(values: Any, num_rows: int) -> bool:
+        return any(
+            isinstance(leaf, Tensor) and leaf.dim() > 0 and leaf.shape[0] == num_rows
+            for leaf in tree_flatten(values)[0]
+        )
+
+    def _forward(self, args: Any, kwargs: Mapping[str, Any]) -> dict[int, list[Tensor]]:
+        """Run forward without autograd; leave random numbers and buffers as they were."""
+        seen: dict[int, list[Tensor]] = {}
+
+        def note(module: nn.Module, inputs: Any, named: Any) -> None:
+            leaves = tree_flatten((inputs, named))[0]
+            first = next((leaf for leaf in leaves if isinstance(leaf, Tensor)), None)
+            if first is not None:
+                seen.setdefault(id(module), []).append(first.detach().clone())
+
+        handles = [
+            unit.module.register_forward_pre_hook(note, with_kwargs=True) for unit in self._units
+        ]
+        buffers = {name: value.clone() for name, value in self._model.named_buffers()}
+        try:
+            with torch.no_grad(), preserved_rng():
+                self._model(*args, **kwargs)
+        finally:
+            for handle in handles:
+                handle.remove()
+            with torch.no_grad():
+                for name, value in self._model.named_buffers():
+                    if name in buffers:
+                        value.copy_(buffers[name])
+        return seen
+
+
+def _replace_first(leaf: Any, num_rows: int) -> Any:
+    """Give the first row the content of the second, where the leaf counts the rows."""
+    if isinstance(leaf, Tensor) and leaf.dim() > 0 and leaf.shape[0] == num_rows:
+        changed = leaf.detach().clone()
+        changed[0] = leaf.detach()[1]
+        return changed
+    return leaf
+
+
+def _mixed(old: Tensor, new: Tensor, num_rows: int) -> str:
+    """Say what is wrong with the rows of one input, or nothing."""
+    if old.shape != new.shape:
+        return f"shape depends on content: {tuple(old.shape)} and {tuple(new.shape)}"
+    if old.dim() == 0 or old.shape[0] % num_rows:
+        return ""  # Refused with G101 where it matters.
+    rows_old, rows_new = (value.reshape(num_rows, -1) for value in (old, new))
+    others = (rows_old[1:] != rows_new[1:]) & ~(rows_old[1:].isnan() & rows_new[1:].isnan())
+    if bool(others.any()):
+        return "content of one visit reaches the rows of another"
+    return ""

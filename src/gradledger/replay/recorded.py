@@ -1,0 +1,99 @@
+"""What a replay reads of a run: order, decisions, fingerprints, states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradledger.errors import ReplayError
+from gradledger.segment import read_json, read_table
+
+
+@dataclass(frozen=True)
+class RecordedVisit:
+    """Where a visit stands: step, micro-batch, position, example, decision."""
+
+    step: int
+    micro_batch: int
+    position: int
+    example: int
+    decision: int
+
+
+class RecordedRun:
+    """A closed run, as a replay needs it.
+
+    Args:
+        run_dir: The run.
+
+    Raises:
+        ReplayError: The run is not closed, so its end is not known. Code R101.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        if not (run_dir / "end.json").exists():
+            raise ReplayError(
+                "R101",
+                observed=f"{run_dir} without end.json",
+                expected="a closed run",
+                where="replay",
+                hint="close the run first: run.close()",
+            )
+        self.run_dir = run_dir
+        self.begin: dict[str, Any] = read_json(run_dir / "run.json")
+        self.num_steps: int = read_json(run_dir / "end.json")["num_steps"]
+        names = ["step", "micro_batch", "position", "example", "decision"]
+        columns = read_table(run_dir, "visits", names).to_pydict()
+        rows = zip(*(columns[name] for name in names), strict=True)
+        self.visits = sorted(
+            (RecordedVisit(*row) for row in rows),
+            key=lambda visit: (visit.step, visit.micro_batch, visit.position),
+        )
+        steps = read_table(run_dir, "steps", ["step", "fingerprint_before", "fingerprint_after"])
+        self.fingerprints: dict[int, tuple[str, str]] = {
+            row["step"]: (row["fingerprint_before"], row["fingerprint_after"])
+            for row in steps.to_pylist()
+        }
+
+    def order(self) -> Iterator[list[int]]:
+        """Yield the example numbers of every micro-batch, in the order of training."""
+        for _, visits in groupby(self.visits, key=lambda visit: (visit.step, visit.micro_batch)):
+            yield [visit.example for visit in visits]
+
+    def visits_of(self, step: int) -> list[RecordedVisit]:
+        """Return the visits of one step, in order."""
+        return [visit for visit in self.visits if visit.step == step]
+
+    def state_dir(self, step: int) -> Path:
+        """Return the folder of the model state after a step.
+
+        Raises:
+            ReplayError: No state was stored there. Code R102.
+        """
+        folder = self.run_dir / "states" / f"step={step}"
+        if not folder.is_dir():
+            stored = sorted(int(p.name[5:]) for p in (self.run_dir / "states").glob("step=*"))
+            raise ReplayError(
+                "R102",
+                observed=f"no model state after step {step}",
+                expected=f"one of the stored ones: {', '.join(map(str, stored))}",
+                where=str(self.run_dir),
+                hint="choose interval ends among the stored steps, or record with state_every",
+            )
+        return folder
+
+    def decisions(self) -> tuple[NDArray[np.int32], NDArray[np.bool_], list[str]]:
+        """Return, per example, its decision and whether it was admitted, and profiles by decision."""
+        distinct = read_table(self.run_dir, "decisions/distinct", ["verdict", "profile"]).to_pydict()
+        decision = np.asarray(
+            read_table(self.run_dir, "decisions/examples", ["decision"])["decision"].to_pylist(),
+            np.int32,
+        )
+        admitted = np.asarray([verdict == "admit" for verdict in distinct["verdict"]], np.bool_)
+        return decision, admitted[decision], list(distinct["profile"])

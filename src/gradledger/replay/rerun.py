@@ -1,0 +1,172 @@
+"""Run a recorded training again: state restored, order fed, every fingerprint compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from torch import nn, optim
+
+from gradledger.errors import ReplayError
+from gradledger.recorder.attach import observe
+from gradledger.recorder.examples import AdmittedDataset
+from gradledger.recorder.presented import item_digest
+from gradledger.recorder.recorder import Recorder
+from gradledger.recorder.salts import Salts
+from gradledger.recorder.step import Step
+from gradledger.recorder.weights import FULL
+from gradledger.replay.recorded import RecordedRun
+from gradledger.segment import read_json, read_table
+from gradledger.state.torch_state import load_state, restore_rng, training_fingerprint
+
+#: Builds model and optimizer as the recorded run did.
+Build = Callable[[], tuple[nn.Module, optim.Optimizer]]
+#: The user's training loop: admits, iterates, steps; does not close.
+Train = Callable[[Recorder], None]
+
+
+class Observer(Protocol):
+    """What a rerun does with every update."""
+
+    def book(
+        self, recorder: Recorder, step: Step, sizes: Sequence[int], routed: frozenset[int]
+    ) -> None:
+        """Look at the update that just happened."""
+
+
+class RerunJournal:
+    """The journal of a rerun: compares instead of writing.
+
+    Args:
+        run: The recorded run.
+        observer: Sees every update.
+    """
+
+    def __init__(self, run: RecordedRun, observer: Observer) -> None:
+        self.run, self._observer = run, observer
+        self._order = run.order()
+        self._salts = Salts(run.run_dir)
+        self._num_items = 0
+
+    def open(self, recorder: Recorder) -> None:
+        """Bring model, optimizer, accounts and random numbers to the opening state."""
+        folder = self.run.state_dir(0)
+        load_state(folder, recorder.model, recorder.optimizer)
+        restore_rng(folder)
+
+    def admit(self, recorder: Recorder, dataset: Any, metadata: Any) -> AdmittedDataset:
+        """Take the recorded decisions; nothing is decided again."""
+        first, count = self._num_items, len(dataset)
+        decision, admitted, profile_names = self.run.decisions()
+        by_block = read_json(self.run.run_dir / "profiles.json")
+        numbers = {FULL: 0}
+        for name, weights in by_block.items():
+            numbers[name] = recorder.weights.add(name, weights)
+        part = slice(first, first + count)
+        profile = np.asarray(
+            [numbers.get(profile_names[code], 0) for code in decision[part]], np.int32
+        )
+        columns = read_table(self.run.run_dir, "decisions/examples").slice(first, count).to_pydict()
+        sources = [str(value) for value in columns.get("source", ["data"] * count)]
+        contents = [None if value is None else bytes.fromhex(value) for value in columns["content"]]
+        self._compare_content(dataset, sources, contents, first)
+        recorder.examples.extend(
+            decision[part], profile, admitted[part], sources, contents, columns["example_id"]
+        )
+        self._num_items += count
+        kept = np.flatnonzero(admitted[part])
+        return AdmittedDataset(dataset, kept.tolist(), (kept + first).tolist())
+
+    def _compare_content(
+        self, dataset: Any, sources: list[str], contents: list[bytes | None], first: int
+    ) -> None:
+        for place, (source, content) in enumerate(zip(sources, contents, strict=True)):
+            if content is None:
+                continue
+            found = self.commit(source, item_digest(dataset[place]))
+            if found != content:
+                raise ReplayError(
+                    "R104",
+                    observed=f"content {found.hex()[:16]} of example {first + place}",
+                    expected=f"content {content.hex()[:16]}, as recorded",
+                    where=str(self.run.run_dir),
+                    hint="replay with the data set that the run was recorded with",
+                )
+
+    def commit(self, source: str, content: bytes) -> bytes:
+        """Return the keyed commitment under the recorded salt."""
+        return self._salts.commit(source, content)
+
+    def order(self) -> Iterator[Sequence[int]] | None:
+        """Feed the recorded order."""
+        return self._order
+
+    def begin_step(self, recorder: Recorder, step: Step) -> None:
+        """Compare the state before the step."""
+        self._compare(recorder, step, 0)
+
+    def book(
+        self, recorder: Recorder, step: Step, sizes: Sequence[int], routed: frozenset[int]
+    ) -> None:
+        """Show the update to the observer."""
+        self._observer.book(recorder, step, sizes, routed)
+
+    def end_step(self, recorder: Recorder, step: Step) -> None:
+        """Compare the state after the step."""
+        self._compare(recorder, step, 1)
+
+    def close(self, recorder: Recorder) -> None:
+        """Nothing is held."""
+
+    def abort(self, recorder: Recorder) -> None:
+        """Nothing is held."""
+
+    def _compare(self, recorder: Recorder, step: Step, side: int) -> None:
+        found = training_fingerprint(recorder.model, recorder.optimizer)
+        recorded = self.run.fingerprints.get(step.number, ("none", "none"))[side]
+        if found != recorded:
+            raise ReplayError(
+                "R103",
+                observed=f"fingerprint {found} {('before', 'after')[side]} step {step.number}",
+                expected=f"{recorded}, as recorded",
+                where=str(self.run.run_dir),
+                hint="replay on the same kind of machine, library versions and thread count, "
+                "with the script that was recorded",
+            )
+
+
+def rerun(run: RecordedRun, build: Build, train: Train, observer: Observer) -> None:
+    """Execute a recorded run again, from its opening state, bit for bit.
+
+    Args:
+        run: The recorded run.
+        build: Builds model and optimizer as they were built.
+        train: The training loop that was recorded.
+        observer: Sees every update.
+
+    Raises:
+        ReplayError: A fingerprint differs (R103), content differs (R104), or the loop ended
+            early (R105).
+    """
+    model, optimizer = build()
+    settings = run.begin["settings"]
+    seen = observe(
+        model,
+        optimizer,
+        groups=settings["groups"],
+        unattributed=settings["unattributed"],
+        accept_coupled=settings["accept_coupled"],
+        measure_visits=True,
+    )
+    recorder = seen.recorder(model, optimizer, RerunJournal(run, observer))
+    with recorder:
+        train(recorder)
+        if recorder.num_steps != run.num_steps:
+            raise ReplayError(
+                "R105",
+                observed=f"{recorder.num_steps} steps",
+                expected=f"{run.num_steps}, as recorded",
+                where=str(run.run_dir),
+                hint="replay with the training loop that was recorded",
+            )

@@ -1,0 +1,28 @@
+"""Records: what is written, as frozen, versioned dataclasses. Standard library only."""
+
+from gradledger.schema.decision import VERDICTS, Decision, RuleTruth
+from gradledger.schema.group import Coverage, GroupRecord, TensorRecord
+from gradledger.schema.lines import ACCRUAL_LINES, CASH_LINES, VERDICT_NAMES
+from gradledger.schema.run import FORMAT, RunBegin, RunEnd
+from gradledger.schema.table import BOOKS, DISPLACEMENT_LINES, EXAMPLES, STEPS, TABLES, VISITS
+
+__all__ = [
+    "ACCRUAL_LINES",
+    "BOOKS",
+    "CASH_LINES",
+    "DISPLACEMENT_LINES",
+    "EXAMPLES",
+    "FORMAT",
+    "STEPS",
+    "TABLES",
+    "VERDICTS",
+    "VERDICT_NAMES",
+    "VISITS",
+    "Coverage",
+    "Decision",
+    "GroupRecord",
+    "RuleTruth",
+    "RunBegin",
+    "RunEnd",
+    "TensorRecord",
+]

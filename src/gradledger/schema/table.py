@@ -1,0 +1,121 @@
+"""Tables of a run: folder, fixed columns and their logical types.
+
+Column types are words that ``segment`` turns into Arrow types: ``int32``, ``int16``, ``float32``,
+``float64``, ``string``, ``label`` (dictionary-coded string), ``digest`` (32 bytes), ``bool``.
+Tables may carry further columns: the visits table has ``align_G`` (inner product of the accrual
+entry with the step's delta), ``gnorm_G`` (gradient norm) and, where asked for, ``unorm_G`` (norm of
+the accrual entry) for each group number G; ``examples`` has one column per metadata field; the
+displacement table has ``share_G`` (inner product of the entry with the group's displacement).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gradledger.schema.lines import ACCRUAL_LINES, CASH_LINES
+
+Columns = dict[str, str]
+
+EXAMPLES: Final[Columns] = {
+    "example": "int32",  # dense number, in the order of admission
+    "example_id": "string",  # keyed by the run's salt
+    "decision": "int32",
+    "content": "string",  # keyed commitment to the content, hex; null where none was taken
+}
+
+DECISIONS: Final[Columns] = {
+    "decision": "int32",
+    "verdict": "label",
+    "class": "label",
+    "profile": "label",
+    "policy_digest": "label",
+    "policy_id": "label",
+    "policy_version": "label",
+    "decided_at": "label",
+    "attributes": "string",  # canonical JSON
+    "reason": "string",
+}
+
+TRUTHS: Final[Columns] = {
+    "decision": "int32",
+    "rule": "label",
+    "effect": "label",
+    "truth": "label",
+    "determining": "bool",
+}
+
+VISITS: Final[Columns] = {
+    "step": "int32",
+    "micro_batch": "int16",
+    "position": "int16",
+    "example": "int32",
+    "decision": "int32",
+    "loss": "float32",  # nats; null where the caller gave none
+    "tokens": "int32",  # null where the batch has no token axis
+    "digest": "digest",  # SHA-256 of the tensors presented
+}
+
+STEPS: Final[Columns] = {
+    "step": "int32",
+    "micro_batches": "int16",
+    "visits": "int32",
+    "loss": "float64",
+    "wall_seconds": "float64",
+    "record_seconds": "float64",
+    "fingerprint_before": "string",  # 16 hex digits; parameters, optimizer state, buffers
+    "fingerprint_after": "string",
+    "rng_fingerprint": "string",
+    "skipped": "bool",
+    "coupled": "bool",
+    "verdict": "label",  # worst verdict over the groups
+}
+
+BOOKS: Final[Columns] = {
+    "step": "int32",
+    "group": "int32",
+    "delta_norm": "float64",
+    "learning_rate": "float64",
+    "clip": "float64",  # kappa: factor between accumulated and consumed gradient
+    "cash_factor": "float64",  # cash alignment = cash_factor * accrual alignment
+    "routed": "bool",
+    **{f"{line}_{part}": "float64" for line in CASH_LINES for part in ("norm", "dot")},
+    **{f"{line}_{part}": "float64" for line in ACCRUAL_LINES for part in ("norm", "dot")},
+    "visit_norms": "float64",  # sum over visits of |C kappa gamma_v|
+    "residual_ratio": "float64",
+    "gap_ratio": "float64",
+    "rounding_ratio": "float64",  # |rho| / |delta|
+    "ulp_ratio": "float64",  # 2 |ulp(theta)| / |delta|
+    "verdict": "label",
+}
+
+DISPLACEMENT: Final[Columns] = {
+    "interval": "int32",
+    "start_step": "int32",  # displacement is theta after stop_step minus theta after start_step
+    "stop_step": "int32",
+    "step": "int32",
+    "micro_batch": "int16",
+    "position": "int16",
+    "example": "int32",
+    "decision": "int32",
+}
+
+DISPLACEMENT_LINES: Final[Columns] = {
+    "interval": "int32",
+    "start_step": "int32",
+    "stop_step": "int32",
+    "group": "int32",
+    "line": "label",
+    "dot": "float64",  # inner product of the line's sum with the displacement
+    "displacement_sq": "float64",  # squared norm of the displacement
+}
+
+TABLES: Final[dict[str, Columns]] = {
+    "decisions/examples": EXAMPLES,
+    "decisions/distinct": DECISIONS,
+    "decisions/truths": TRUTHS,
+    "visits": VISITS,
+    "steps": STEPS,
+    "books": BOOKS,
+    "displacement/visits": DISPLACEMENT,
+    "displacement/lines": DISPLACEMENT_LINES,
+}

@@ -1,0 +1,142 @@
+"""Adam, AdamW and AMSGrad.
+
+    delta = -eta / (1 - b1^t) m_after / (sqrt(vhat) + eps) - omega theta,   vhat = v / (1 - b2^t)
+    m_after = b1 m_before + (1 - b1) (s g + lambda theta)
+
+AMSGrad takes the running maximum over the *uncorrected* v and corrects that. ``Adam`` couples its
+decay to the gradient (lambda), ``AdamW`` takes it from the parameter (omega = eta lambda).
+
+With c = sqrt(1 - b2^t), 1 / (sqrt(vhat) + eps) = c / (sqrt(v) + eps c): the scale shared by all
+coefficients is 1 / (sqrt(v) + eps c), and c goes into the factors.
+
+Source: torch.optim.Adam; Kingma and Ba, arXiv:1412.6980; Loshchilov and Hutter, arXiv:1711.05101;
+Reddi et al., "On the Convergence of Adam and Beyond", 2018.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from gradledger.errors import UpdateError
+from gradledger.update.account import Account
+from gradledger.update.family import Before, Family, copy_into, register
+from gradledger.update.precision import precision_of
+from gradledger.update.realised import Realised
+
+__all__ = ["AdamFamily"]
+
+_FLOATS = ("lr", "eps", "weight_decay", "amsgrad", "maximize", "decoupled_weight_decay")
+
+
+@register
+class AdamFamily(Family):
+    """``torch.optim.Adam`` and ``torch.optim.AdamW`` with all their options."""
+
+    name: ClassVar[str] = "adam"
+    classes: ClassVar[tuple[type[Optimizer], ...]] = (torch.optim.Adam, torch.optim.AdamW)
+
+    def check_settings(self, param_group: Mapping[str, Any], where: str = "") -> None:
+        """Refuse betas that a schedule moved out of range.
+
+        Raises:
+            UpdateError: U102.
+        """
+        super().check_settings(param_group, where)
+        betas = tuple(float(beta) for beta in param_group["betas"])
+        if not all(0.0 <= beta < 1.0 for beta in betas):
+            raise UpdateError(
+                "U102",
+                observed=f"betas {betas}",
+                expected="betas in [0, 1)",
+                where=where,
+                hint="correct the schedule of betas",
+            )
+
+    def remember(
+        self,
+        gradient: Tensor,
+        state: Mapping[str, Any],
+        param_group: Mapping[str, Any],
+        reuse: Before | None,
+    ) -> Before:
+        """Copy the first moment; the second is read after the step and needs no copy."""
+        moment = state.get("exp_avg")
+        momentum = None if moment is None else copy_into(moment, reuse)
+        step = int(state["step"]) if "step" in state else 0
+        return Before(gradient, _settings(param_group), momentum, step, moment is None)
+
+    def after(self, before: Before, optimizer: Optimizer, parameter: Tensor) -> Realised | None:
+        """Read the law of the step that was taken."""
+        if before.skipped:
+            return None
+        state, settings = optimizer.state[parameter], before.settings
+        step = int(state["step"]) if "step" in state else before.step
+        if step != before.step + 1:
+            raise UpdateError(
+                "U104",
+                observed=f"step count {step}",
+                expected=f"step count {before.step + 1}",
+                hint="read the law right after each optimizer.step()",
+            )
+        beta = settings["beta1"]
+        rate = _rate(settings, step)
+        decay = settings["weight_decay"]
+        decoupled = bool(settings["decoupled_weight_decay"])
+        scale = _scale(state, settings, step)
+        return Realised(
+            sign=-1.0 if settings["maximize"] else 1.0,
+            gradient_factor=-rate * (1.0 - beta),
+            history_factor=0.0 if before.momentum is None else -rate * beta,
+            incurred_factor=rate,
+            inventory_factor=rate * beta / (1.0 - beta),
+            gradient_scale=scale,
+            carried_scale=scale,
+            momentum_before=before.momentum,
+            momentum_after=state["exp_avg"],
+            retain=beta,
+            intake=1.0 - beta,
+            coupled_decay=0.0 if decoupled else decay,
+            decoupled_decay=settings["lr"] * decay if decoupled else 0.0,
+            cash_factor=1.0 - beta,
+            learning_rate=settings["lr"],
+        )
+
+    def open_account(
+        self, optimizer: Optimizer, parameter: Tensor, param_group: Mapping[str, Any]
+    ) -> Account:
+        """Value the first moment at today's settings and the second moment as it stands."""
+        state: Mapping[str, Any] = optimizer.state.get(parameter, {})
+        step = int(state["step"]) if "step" in state else 0
+        settings = _settings(param_group)
+        if step == 0 or not settings["beta1"]:
+            return Account()
+        beta = settings["beta1"]
+        scale = _scale(state, settings, step)
+        value = scale.mul_(_rate(settings, step) * beta / (1.0 - beta)).mul_(state["exp_avg"])
+        return Account.from_tensors({"inventory": value}, parameter)
+
+
+def _settings(param_group: Mapping[str, Any]) -> dict[str, float]:
+    settings = {name: float(param_group[name]) for name in _FLOATS}
+    settings["beta1"], settings["beta2"] = (float(beta) for beta in param_group["betas"])
+    return settings
+
+
+def _rate(settings: Mapping[str, float], step: int) -> float:
+    """Return eta c / (1 - b1^t): everything in A that is not elementwise."""
+    correction = math.sqrt(1.0 - settings["beta2"] ** step)
+    return settings["lr"] * correction / (1.0 - settings["beta1"] ** step)
+
+
+def _scale(state: Mapping[str, Any], settings: Mapping[str, float], step: int) -> Tensor:
+    """Return 1 / (sqrt(v) + eps c), in the format in which lines are computed."""
+    second: Tensor = state["max_exp_avg_sq" if settings["amsgrad"] else "exp_avg_sq"].detach()
+    second = second.to(precision_of(second.dtype).compute)
+    correction = math.sqrt(1.0 - settings["beta2"] ** step)
+    return torch.sqrt(second).add_(settings["eps"] * correction).reciprocal_()
