@@ -22,8 +22,8 @@ SIZE ?= small
 ONLY ?=
 JOBS ?= auto
 ARGS ?=
-PYTEST = $(PY) -m pytest -n $(JOBS) --dist loadfile
-# Each worker is a process of its own; more threads than that only fight over the cores.
+PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile
+# Test workers take one thread each: more only fight over the cores.
 export OMP_NUM_THREADS ?= 2
 
 .PHONY: help setup demo test test-fast check lint types arch spell fmt bench soak docs clean

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from gradledger.demo.fetch import missing_wheels
 from gradledger.demo.manifest import WheelPin, read_manifest
@@ -34,6 +34,8 @@ MIN_FILE_BYTES: Final = 512
 MAX_FILE_BYTES: Final = 256 << 10
 #: Bytes that a window is reckoned at when the cap of a package is filled.
 _BYTES_PER_WINDOW: Final = 3 * WINDOW_TOKENS
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def _kind(file: SourceFile) -> tuple[object, ...]:
     )
 
 
-def interleave(lists: Sequence[Sequence[SourceFile]]) -> Iterator[SourceFile]:
+def interleave(lists: Sequence[Sequence[Item]]) -> Iterator[Item]:
     """Yield the first item of every list, then the second of every list, and so on."""
     for turn in range(max(map(len, lists), default=0)):
         for items in lists:

@@ -39,8 +39,8 @@ SIZES: Final[dict[str, CorpusSize]] = {
     size.name: size
     for size in (
         CorpusSize("tiny", 250, 60, 1024, 4, 16_000),
-        CorpusSize("small", 1200, 240, 2048, 10, 72_000),
-        CorpusSize("medium", 2400, 480, 2048, 16, 160_000),
+        CorpusSize("small", 1200, 240, 2048, 12, 90_000),
+        CorpusSize("medium", 2400, 480, 2048, 32, 220_000),
     )
 }
 

@@ -84,7 +84,7 @@ class SourceFile:
             "file_license": self.file_license,
             "effective_license": self.effective_license,
             "vendored": self.vendored,
-            "duplicate_of": self.duplicate_of,
+            "duplicate_of": self.duplicate_of or "",
             "is_test": self.is_test,
             "has_copyright_line": self.has_copyright_line,
             "band": self.band,

@@ -1,1 +1,5 @@
-"""Room: ledger."""
+"""What ``gl.open`` returns: every question on a run as a method. No torch is needed."""
+
+from gradledger.ledger.ledger import Ledger, open_ledger
+
+__all__ = ["Ledger", "open_ledger"]

@@ -1,1 +1,33 @@
-"""Room: query."""
+"""Ask the records of a run: one file per question, SQL nowhere else."""
+
+from gradledger.query.answer import KINDS, Answer, Column, Table
+from gradledger.query.books import books
+from gradledger.query.decide import decide, decisions
+from gradledger.query.follow import UNITS, follow
+from gradledger.query.inert import inert
+from gradledger.query.info import info
+from gradledger.query.measures import MEASURES
+from gradledger.query.ranking import ORDERS
+from gradledger.query.records import Records, open_records
+from gradledger.query.steps import steps
+from gradledger.query.trace import trace
+
+__all__ = [
+    "KINDS",
+    "MEASURES",
+    "ORDERS",
+    "UNITS",
+    "Answer",
+    "Column",
+    "Records",
+    "Table",
+    "books",
+    "decide",
+    "decisions",
+    "follow",
+    "inert",
+    "info",
+    "open_records",
+    "steps",
+    "trace",
+]

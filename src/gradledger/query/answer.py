@@ -40,11 +40,18 @@ class Column:
         name: Key in rows, Arrow tables and JSON.
         header: What is shown above it, unit included.
         kind: ``text``, ``integer``, ``share`` (signed fraction), ``number`` or ``flag``.
+        in_text: False for columns that only Arrow and JSON carry, because pages are narrow.
     """
 
     name: str
     header: str
     kind: str = "text"
+    in_text: bool = True
+
+    @property
+    def is_words(self) -> bool:
+        """Whether it holds words, which may be cut on a narrow page, rather than figures."""
+        return self.kind in {"text", "flag"}
 
 
 @dataclass(frozen=True)
@@ -171,7 +178,7 @@ class Answer:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield what rich prints; no string of the run is read as markup."""
-        yield from text.renderables(self)
+        yield from text.renderables(self, options.max_width)
 
     def _repr_html_(self) -> str:
         return html.to_html(self)

@@ -61,6 +61,20 @@ def read_end(root: Path) -> RunEnd | None:
         raise _damaged(place, str(error)) from error
 
 
+def read_profiles(root: Path, begin: RunBegin) -> dict[str, list[float]]:
+    """Return the depth profiles as one weight per block: from ``profiles.json``, else settings.
+
+    Raises:
+        QueryError: Q102 where the document is not readable.
+    """
+    place = root / "profiles.json"
+    parts = _load(place) if place.is_file() else begin.settings.get("profiles") or {}
+    try:
+        return {str(name): [float(weight) for weight in row] for name, row in parts.items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise _damaged(place, f"{type(error).__name__}: {error}") from error
+
+
 def _load(place: Path) -> dict[str, Any]:
     try:
         parts = json.loads(place.read_text(encoding="utf-8"))

@@ -34,7 +34,7 @@ def to_html(answer: Answer) -> str:
 
 def _table(table: Table) -> str:
     shown = table.rows[:MAX_ROWS]
-    aligned = [_LEFT if column.kind in {"text", "flag"} else _RIGHT for column in table.columns]
+    aligned = [_LEFT if column.is_words else _RIGHT for column in table.columns]
     head = "".join(
         f"<th{align}>{_safe(column.header)}</th>"
         for column, align in zip(table.columns, aligned, strict=True)

@@ -8,6 +8,8 @@ from typing import Any
 #: Unicode categories that are shown as escapes: controls, formats, surrogates, private, separators.
 _ESCAPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
+_LATIN, _BASIC = 0xFF, 0xFFFF
+
 
 def inert(value: Any, limit: int = 120) -> str:
     """Return ``value`` as one line of visible characters, at most ``limit`` long.
@@ -15,7 +17,8 @@ def inert(value: Any, limit: int = 120) -> str:
     Metadata comes from strangers: an escape sequence in a path could repaint a terminal, and a
     right-to-left override could make one file name look like another.
     """
-    parts, length = [], 0
+    parts: list[str] = []
+    length = 0
     for char in str(value):
         shown = char if unicodedata.category(char) not in _ESCAPED else _escape(char)
         length += len(shown)
@@ -27,6 +30,6 @@ def inert(value: Any, limit: int = 120) -> str:
 
 def _escape(char: str) -> str:
     number = ord(char)
-    if number < 0x100:
+    if number <= _LATIN:
         return f"\\x{number:02x}"
-    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+    return f"\\u{number:04x}" if number <= _BASIC else f"\\U{number:08x}"

@@ -11,6 +11,9 @@ from gradledger.errors import QueryError
 from gradledger.query.records import Records
 from gradledger.schema import GroupRecord
 
+#: Blocks that an error message lists.
+_NAMED = 12
+
 
 @dataclass(frozen=True)
 class Span:
@@ -144,7 +147,7 @@ def _matches(group: GroupRecord, pattern: str) -> bool:
 def _unknown(groups: Sequence[GroupRecord], pattern: str) -> QueryError:
     blocks = list(dict.fromkeys(group.block for group in groups))
     names = [*blocks, *(group.name for group in groups if group.name not in blocks)]
-    shown = ", ".join(blocks[:12]) + (", ..." if len(blocks) > 12 else "")
+    shown = ", ".join([*blocks[:_NAMED], *(["..."] if len(blocks) > _NAMED else [])])
     return QueryError(
         "Q104",
         observed=repr(pattern),

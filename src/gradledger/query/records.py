@@ -16,7 +16,7 @@ from typing import Any, Final
 import duckdb
 
 from gradledger.errors import QueryError
-from gradledger.query.documents import read_begin, read_end
+from gradledger.query.documents import read_begin, read_end, read_profiles
 from gradledger.schema import TABLES, RunBegin, RunEnd
 
 #: Relation name of each table folder.
@@ -43,6 +43,9 @@ _SQL_TYPES: Final[dict[str, str]] = {
     "bool": "BOOLEAN",
 }
 
+#: Errors that say that a query is wrong, never that a file is.
+_OWN_MISTAKES = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)
+
 
 @dataclass(frozen=True)
 class Records:
@@ -67,6 +70,8 @@ class Records:
         """The locked connection with one view per table."""
         try:
             return _connect(self)
+        except _OWN_MISTAKES:
+            raise
         except duckdb.Error as error:
             raise damaged(self.path, error) from error
 
@@ -85,6 +90,11 @@ class Records:
         row = self.ask("SELECT min(step), max(step) FROM steps")[0]
         return None if row[0] is None else (int(row[0]), int(row[1]))
 
+    @cached_property
+    def profiles(self) -> dict[str, list[float]]:
+        """Depth profiles: name -> one weight per block, input to output."""
+        return read_profiles(self.path, self.begin)
+
     def has(self, relation: str) -> bool:
         """Whether the run has any file of that table."""
         return bool(self.files[relation])
@@ -101,6 +111,8 @@ class Records:
         """
         try:
             return self.connection.cursor().execute(sql, list(values)).fetchall()
+        except _OWN_MISTAKES:
+            raise
         except duckdb.Error as error:
             raise damaged(self.path, error) from error
 
@@ -164,10 +176,23 @@ def _connect(records: Records) -> duckdb.DuckDBPyConnection:
     connection.execute("SET enable_external_access=false")
     connection.execute("SET lock_configuration=true")
     for folder, relation in RELATIONS.items():
-        connection.execute(
-            f"CREATE VIEW {relation} AS {_select(folder, records.files[relation])}"
-        )
+        connection.execute(f"CREATE VIEW {relation} AS {_select(folder, records.files[relation])}")
+    _check_columns(records, connection)
     return connection
+
+
+def _check_columns(records: Records, connection: duckdb.DuckDBPyConnection) -> None:
+    """Every table must have its fixed columns; then a query that fails is our own mistake."""
+    for folder, relation in RELATIONS.items():
+        present = {row[0] for row in connection.execute(f"DESCRIBE {relation}").fetchall()}
+        if missing := [name for name in TABLES[folder] if name not in present]:
+            raise QueryError(
+                "Q102",
+                observed=f"no column {missing[0]!r} in {folder}",
+                expected=f"columns {', '.join(TABLES[folder])}",
+                where=str(records.path),
+                hint="restore the run from a copy",
+            )
 
 
 def _select(folder: str, files: Sequence[Path]) -> str:

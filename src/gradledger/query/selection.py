@@ -28,6 +28,9 @@ DECISION_KEYS: Final[dict[str, str]] = {
 #: Metadata columns that may name one example, in the order in which they are tried.
 NAMING: Final[tuple[str, ...]] = ("key", "path", "url", "id", "name")
 
+#: Values that a hint lists.
+_NAMED = 8
+
 #: Credit of a rule: the rules on which a decision rests share it equally.
 CREDIT: Final = (
     "(SELECT decision, rule, 1.0 / count(*) OVER (PARTITION BY decision) AS credit "
@@ -70,7 +73,8 @@ def key_of(records: Records, name: str) -> Key:
     if name in DECISION_KEYS:
         return Key(name, DECISION_KEYS[name], "LEFT JOIN decisions d USING (decision)")
     column = _metadata(records, name)
-    return Key(name, f"e.{quote(column)}", "LEFT JOIN examples e USING (example)")
+    columns = f"(SELECT example, {quote(column)} AS found FROM examples)"
+    return Key(name, "e.found", f"LEFT JOIN {columns} e USING (example)")
 
 
 def condition(records: Records, name: str, value: Any, alias: str) -> tuple[str, list[Any]]:
@@ -88,6 +92,8 @@ def condition(records: Records, name: str, value: Any, alias: str) -> tuple[str,
     if name == "example":
         inner, values = _one_example(records, value)
         return f"{alias}.example IN (SELECT e.example FROM examples e WHERE {inner})", values
+    if name == "rule" and value is None:
+        return f"{alias}.decision NOT IN (SELECT decision FROM truths WHERE determining)", []
     if name == "rule":
         return (
             f"{alias}.decision IN (SELECT decision FROM truths WHERE determining AND rule = ?)",
@@ -100,9 +106,7 @@ def condition(records: Records, name: str, value: Any, alias: str) -> tuple[str,
     return f"{alias}.example IN (SELECT e.example FROM examples e WHERE {inner})", values
 
 
-def conditions(
-    records: Records, where: Mapping[str, Any], alias: str
-) -> tuple[str, list[Any]]:
+def conditions(records: Records, where: Mapping[str, Any], alias: str) -> tuple[str, list[Any]]:
     """Return the conjunction of all filters of ``where``; ``true`` where there is none."""
     parts, values = ["true"], []
     for name, value in where.items():
@@ -146,7 +150,9 @@ def words(where: Mapping[str, Any]) -> str:
 def preferred_metadata(records: Records) -> list[str]:
     """Return up to three metadata columns that tell a reader which example a row is."""
     present = metadata_columns(records)
-    wanted = [name for name in ("key", "path", "source", "license", "licence") if name in present]
+    wanted: list[str] = [
+        name for name in ("key", "path", "source", "license", "licence") if name in present
+    ]
     return (wanted or present)[:3]
 
 
@@ -203,7 +209,6 @@ def _suggest(records: Records, where: Mapping[str, Any]) -> str:
         if hint:
             return hint
         if choices:
-            return f"{name} is one of {', '.join(choices[:8])}" + (
-                ", ..." if len(choices) > 8 else ""
-            )
+            more = ", ..." if len(choices) > _NAMED else ""
+            return f"{name} is one of {', '.join(choices[:_NAMED])}{more}"
     return ""

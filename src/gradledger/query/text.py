@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table as RichTable
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 MAX_ROWS = 60
 _ABSENT = "-"
 _CELL = 48
+_NARROWEST = 8
+
+#: Figures outside are shown with an exponent.
+_SMALL, _LARGE = 1e-3, 1e6
 
 
 def to_text(answer: Answer, width: int = 100) -> str:
@@ -35,12 +40,12 @@ def to_text(answer: Answer, width: int = 100) -> str:
     console = Console(
         file=page, width=width, color_system=None, force_terminal=False, legacy_windows=False
     )
-    for item in renderables(answer):
+    for item in renderables(answer, width):
         console.print(item)
     return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
 
 
-def renderables(answer: Answer) -> Iterator[RenderableType]:
+def renderables(answer: Answer, width: int = 100) -> Iterator[RenderableType]:
     """Yield the title, facts, tables and notes of ``answer`` as rich objects without markup."""
     yield Text(inert(answer.title, 400), style="bold")
     if answer.facts:
@@ -50,7 +55,11 @@ def renderables(answer: Answer) -> Iterator[RenderableType]:
         if table.in_text:
             yield Text()
             yield Text(inert(table.title, 400), style="bold")
-            yield _table(table) if table.rows else Padding(Text("nothing", style="dim"), (0, 2))
+            yield (
+                _table(table, width)
+                if table.rows
+                else Padding(Text("nothing", style="dim"), (0, 2))
+            )
     if answer.notes:
         yield Text()
         for note in answer.notes:
@@ -77,45 +86,76 @@ def figures(values: Sequence[Any], kind: str) -> list[str]:
 
 def _form(largest: float, smallest: float, kind: str) -> str:
     sign = "+" if kind == "share" else ""
-    if kind == "share" and (largest == 0.0 or largest >= 1e-3):
+    if kind == "share" and (largest == 0.0 or largest >= _SMALL):
         return f"{sign}.4f"
-    if largest >= 1e6 or (0.0 < largest < 1e-3) or (kind == "number" and 0 < smallest < 1e-3):
+    is_wide = kind == "number" and 0.0 < smallest < _SMALL
+    if largest >= _LARGE or 0.0 < largest < _SMALL or is_wide:
         return f"{sign}.2e"
     whole = len(str(int(largest)))
-    return f"{sign}.{max(0, 5 - whole)}f"
+    return f"{sign}.{max(0, 4 - whole)}f"
 
 
-def _table(table: Table) -> RenderableType:
-    grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
-    grid.add_column("", width=0)
-    for column in table.columns:
-        _add_column(grid, column)
+def _table(table: Table, width: int) -> RenderableType:
+    shown = [place for place, column in enumerate(table.columns) if column.in_text]
+    columns = [table.columns[place] for place in shown]
     rows = _cut(table.rows)
     cells = [
-        figures([row[index] for row in rows if row is not None], column.kind)
-        for index, column in enumerate(table.columns)
+        figures([row[place] for row in rows if row is not None], column.kind)
+        for place, column in zip(shown, columns, strict=True)
     ]
+    grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    grid.add_column("", width=0)
+    widths = _widths(columns, cells, width)
+    for column, wide in zip(columns, widths, strict=True):
+        grid.add_column(
+            Text(inert(column.header, _CELL)),
+            justify="left" if column.is_words else "right",
+            overflow="ellipsis",
+            no_wrap=True,
+            width=wide,
+        )
     number = 0
     for row in rows:
         if row is None:
             hidden = len(table.rows) - MAX_ROWS + 1
-            grid.add_row(Text(), Text(f"... {hidden} more", style="dim"))
+            grid.add_row(Text(), Text("..."), Text(f"{hidden} more rows", style="dim"))
             continue
-        grid.add_row(Text(), *(Text(cell[number]) for cell in cells))
+        grid.add_row(
+            Text(), *(Text(_crop(c[number], w)) for c, w in zip(cells, widths, strict=True))
+        )
         number += 1
     return grid
 
 
-def _add_column(grid: RichTable, column: Column) -> None:
-    is_text = column.kind in {"text", "flag"}
-    grid.add_column(
-        Text(inert(column.header, _CELL)),
-        justify="left" if is_text else "right",
-        overflow="ellipsis",
-        no_wrap=True,
-        max_width=_CELL if is_text else None,
-        min_width=None if is_text else 4,
-    )
+def _crop(cell: str, width: int) -> str:
+    """Cut the middle out of a long cell: paths and names differ at both ends."""
+    if cell_len(cell) <= width or width < _NARROWEST:
+        return cell
+    head = (width - 1) // 3
+    tail = cell
+    while cell_len(tail) > width - 1 - head:
+        tail = tail[1:]
+    return f"{set_cell_size(cell, head)}\N{HORIZONTAL ELLIPSIS}{tail}"
+
+
+def _widths(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Return column widths: figures keep theirs, the widest columns of words give way."""
+    widths = [
+        max([cell_len(column.header), *(cell_len(cell) for cell in texts)])
+        for column, texts in zip(columns, cells, strict=True)
+    ]
+    words = [place for place, column in enumerate(columns) if column.is_words]
+    for place in words:
+        widths[place] = min(widths[place], _CELL)
+    # Each column takes one blank and one unseen column starts the row.
+    excess = sum(widths) + 2 * len(widths) + 1 - width
+    while excess > 0 and words:
+        widest = max(words, key=lambda place: widths[place])
+        if widths[widest] <= _NARROWEST:
+            break
+        widths[widest] -= 1
+        excess -= 1
+    return widths
 
 
 def _cut(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...] | None]:

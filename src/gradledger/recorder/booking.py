@@ -8,7 +8,8 @@ Shape legend: V visits of the step over all micro-batches, G parameter groups, P
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,7 +98,9 @@ class Booker:
         family: Family,
         capture: Capture,
         uncaptured: Iterable[str],
+        measure_visits: bool = True,
     ) -> None:
+        self._measure_visits = measure_visits
         left_out = set(uncaptured)
         self._optimizer, self._family, self.capture = optimizer, family, capture
         self._groups_of = {
@@ -121,8 +124,9 @@ class Booker:
             ]
             for group in groups
         ]
+        self._keep_raw = measure_visits
         self._handles = [
-            entry.parameter.register_post_accumulate_grad_hook(_raw_copier(entry))
+            entry.parameter.register_post_accumulate_grad_hook(self._raw_copier(entry))
             for entries in self.tracked
             for entry in entries
         ]
@@ -131,6 +135,10 @@ class Booker:
         """Take the hooks off the parameters."""
         while self._handles:
             self._handles.pop().remove()
+
+    def keep_raw_for(self, routed: bool) -> None:
+        """Copy accumulated gradients in this step where the books or enforcement need them."""
+        self._keep_raw = self._measure_visits or routed
 
     @torch.no_grad()
     def before_update(self, routed: frozenset[int], where: str) -> None:
@@ -145,6 +153,8 @@ class Booker:
         for entry in entries:
             self._check_capture(entry, routed, where)
             entry.theta_before.copy_(entry.parameter)
+            if not self._measure_visits:
+                continue
             entry.before = self._family.before(
                 self._optimizer,
                 entry.parameter,
@@ -161,6 +171,8 @@ class Booker:
             sizes: Visits of each micro-batch.
             routed: ``id`` of every tensor that was routed in this step.
         """
+        if not self._measure_visits:
+            return StepBooks(self._delta_rows(step, routed), {})
         num_visits, num_groups = sum(sizes), len(self.groups)
         matrices = {
             name: np.zeros((num_visits, num_groups)) for name in ("align", "gnorm", "unorm")
@@ -182,6 +194,27 @@ class Booker:
         for name in ("gnorm", "unorm"):
             np.sqrt(matrices[name], out=matrices[name])
         return StepBooks(rows, {name: value.astype(np.float32) for name, value in matrices.items()})
+
+    def _delta_rows(self, step: int, routed: frozenset[int]) -> list[dict[str, Any]]:
+        """Book deltas alone, for the level ``decisions``."""
+        tensors = [entry for entries in self.tracked for entry in entries]
+        deltas = torch._foreach_sub(
+            [entry.parameter for entry in tensors], [entry.theta_before for entry in tensors]
+        )
+        norms = iter(torch.stack(torch._foreach_norm(deltas)).double().tolist())
+        rows = []
+        for group, entries in zip(self.groups, self.tracked, strict=True):
+            rates = {float(self._groups_of[id(entry.parameter)]["lr"]) for entry in entries}
+            rows.append(
+                {
+                    "step": step,
+                    "group": group.record.group,
+                    "delta_norm": math.hypot(*(next(norms) for _ in entries)),
+                    "learning_rate": rates.pop() if len(rates) == 1 else None,
+                    "routed": any(id(entry.parameter) in routed for entry in entries),
+                }
+            )
+        return rows
 
     def _book_tensor(
         self,
@@ -222,15 +255,14 @@ class Booker:
 
     def realise(self, entry: Tracked) -> Realised | None:
         """Return the realised law of a tensor after the step; None where it was skipped."""
-        if entry.before is None or entry.parameter.grad is None:
+        if entry.before is None:
             return None
         return self._family.after(entry.before, self._optimizer, entry.parameter)
 
     @staticmethod
     def gradient(entry: Tracked) -> Tensor:
-        """Return the gradient that the optimizer consumed."""
-        grad = entry.parameter.grad
-        return torch.zeros_like(entry.raw) if grad is None else grad
+        """Return the gradient that the optimizer consumed: some write to ``.grad`` as they go."""
+        return torch.zeros_like(entry.raw) if entry.before is None else entry.before.gradient
 
     def clip_factor(self, entry: Tracked) -> float:
         """Return kappa of one tensor: consumed over accumulated gradient."""
@@ -276,6 +308,16 @@ class Booker:
             for entry in entries:
                 entry.has_raw = False
 
+    def _raw_copier(self, entry: Tracked) -> Callable[[Tensor], None]:
+        """Return a hook that copies the accumulated gradient before anything edits it."""
+
+        def copy(parameter: Tensor) -> None:
+            if self._keep_raw and parameter.grad is not None:
+                entry.raw.copy_(parameter.grad)
+                entry.has_raw = True
+
+        return copy
+
     def _check_finite(self, entries: Sequence[Tracked], where: str) -> None:
         grads = [entry.parameter.grad for entry in entries if entry.parameter.grad is not None]
         if not grads or bool(torch.stack(torch._foreach_norm(grads)).isfinite().all()):
@@ -311,17 +353,6 @@ class Booker:
                 where=where,
                 hint="leave the block of this tensor at weight 1, or use it through its module",
             )
-
-
-def _raw_copier(entry: Tracked) -> Any:
-    """Return a hook that copies the accumulated gradient before anything edits it."""
-
-    def copy(parameter: Tensor) -> None:
-        if parameter.grad is not None:
-            entry.raw.copy_(parameter.grad)
-            entry.has_raw = True
-
-    return copy
 
 
 def _scatter(

@@ -218,6 +218,7 @@ class Recorder:
         device = next(self.model.parameters()).device
         routed = self.weights.for_batch(profiles, device)
         self._routed |= routed.keys()
+        self.booker.keep_raw_for(bool(self._routed))
         return routed
 
     def end_step(self, step: Step) -> None:
@@ -248,7 +249,8 @@ class Recorder:
                 where=f"after step {self.num_steps}",
                 hint="put the update inside `with run.step(batch):`, or run.close() first",
             )
-        if (args and args[0] is not None) or kwargs.get("closure") is not None:
+        closure = kwargs.get("closure", args[1] if len(args) > 1 else None)  # args[0] is self.
+        if closure is not None:
             raise InputError(
                 "I108",
                 observed="a closure passed to optimizer.step",

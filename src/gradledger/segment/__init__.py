@@ -1,1 +1,42 @@
-"""Room: segment."""
+"""Where records lie: Parquet segments, JSON documents, and the lock of their one writer."""
+
+from gradledger.segment.arrow import ARROW_TYPES, SEGMENT_FORMAT, arrow_schema
+from gradledger.segment.columns import cut_mantissa
+from gradledger.segment.documents import read_json, write_json
+from gradledger.segment.files import (
+    AtomicFile,
+    cannot_read,
+    cannot_write,
+    is_temporary,
+    make_folder,
+    sync_folder,
+    temporary_path,
+    write_bytes_atomic,
+)
+from gradledger.segment.lock import LOCK_NAME, RunLock
+from gradledger.segment.reader import read_table, segment_files
+from gradledger.segment.writer import ROW_GROUP_ROWS, SealedSegment, SegmentWriter
+
+__all__ = [
+    "ARROW_TYPES",
+    "LOCK_NAME",
+    "ROW_GROUP_ROWS",
+    "SEGMENT_FORMAT",
+    "AtomicFile",
+    "RunLock",
+    "SealedSegment",
+    "SegmentWriter",
+    "arrow_schema",
+    "cannot_read",
+    "cannot_write",
+    "cut_mantissa",
+    "is_temporary",
+    "make_folder",
+    "read_json",
+    "read_table",
+    "segment_files",
+    "sync_folder",
+    "temporary_path",
+    "write_bytes_atomic",
+    "write_json",
+]

@@ -121,16 +121,9 @@ class Family(ABC):
                 hint="call scaler.unscale_(optimizer) before scaler.step(optimizer)",
             )
         state: Mapping[str, Any] = optimizer.state.get(parameter, {})
-        gradient = parameter.grad.detach()
-        if self.overwrites_gradient(parameter, param_group):
-            gradient = gradient.clone()
-        remembered = self.remember(gradient, state, param_group, reuse)
+        remembered = self.remember(parameter.grad.detach(), state, param_group, reuse)
         found_inf = getattr(optimizer, "found_inf", None)
         return remembered if found_inf is None else replace(remembered, found_inf=found_inf)
-
-    def overwrites_gradient(self, parameter: Tensor, param_group: Mapping[str, Any]) -> bool:
-        """Whether ``step()`` uses ``parameter.grad`` as working memory."""
-        return False
 
     @abstractmethod
     def remember(
@@ -140,7 +133,7 @@ class Family(ABC):
         param_group: Mapping[str, Any],
         reuse: Before | None,
     ) -> Before:
-        """Build the ``Before`` of one parameter from its optimizer state and settings."""
+        """Build the ``Before`` of one parameter; copy ``gradient`` if the step overwrites it."""
 
     @abstractmethod
     def after(self, before: Before, optimizer: Optimizer, parameter: Tensor) -> Realised | None:
@@ -235,6 +228,11 @@ def _check_parameter(parameter: Tensor, where: str) -> None:
 def copy_into(source: Tensor, reuse: Before | None) -> Tensor:
     """Copy a momentum buffer, into memory of an earlier copy where it fits."""
     old = None if reuse is None else reuse.momentum
-    if old is not None and old.shape == source.shape and old.dtype == source.dtype:
+    alike = old is not None and (old.shape, old.dtype, old.device) == (
+        source.shape,
+        source.dtype,
+        source.device,
+    )
+    if old is not None and alike:
         return old.copy_(source.detach())
     return source.detach().clone()

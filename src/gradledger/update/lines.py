@@ -65,7 +65,7 @@ def clip_factor(g_used: Tensor, g_raw: Tensor) -> tuple[float, float, float]:
     Returns:
         kappa = <used, raw> / <raw, raw> (1.0 where raw is zero), <used, raw>, <raw, raw>.
     """
-    same = g_used is g_raw
+    same = _same(g_used, g_raw)
     raw = _flat(g_raw)
     used = raw if same else _flat(g_used)
     cross, square = _products(used, raw)
@@ -94,9 +94,9 @@ def measure(
         account: Accounts of this tensor; advanced in place.
         theta_before: Parameter before the step.
         theta_after: Parameter after the step, same shape and format.
-        g_raw: Gradient that autograd accumulated. Pass the same object as ``g_used`` where
-            nothing stands between them: one pass less.
-        g_used: Gradient that the optimizer consumed.
+        g_raw: Gradient that autograd accumulated. Where nothing stood between them it may be the
+            memory of ``g_used`` itself, which saves two passes.
+        g_used: Gradient that the optimizer consumed: ``Before.gradient``.
         captured: Sum of gamma_v over the visits; None where the tensor has no capture.
         scratch: Working memory to reuse between calls.
 
@@ -106,8 +106,7 @@ def measure(
     Source: lines as named by ``gradledger.schema.CASH_LINES`` and ``ACCRUAL_LINES``.
     """
     kappa, cross, square = clip_factor(g_used, g_raw)
-    if kappa == 1.0 and g_used is not g_raw and torch.equal(g_used, g_raw):
-        g_used = g_raw
+    same = _same(g_used, g_raw) or (kappa == 1.0 and torch.equal(g_used, g_raw))
     account.prepare(realised, theta_before)
     raw = _flat(g_raw)
     whole = Part(
@@ -115,7 +114,7 @@ def measure(
         after=_flat(theta_after),
         raw=raw,
         # One object where nothing stands between them: that is how edits are skipped.
-        used=raw if g_used is g_raw else _flat(g_used),
+        used=raw if same else _flat(g_used),
         captured=_flat_or_none(captured),
         momentum_before=_flat_or_none(realised.momentum_before),
         momentum_after=_flat_or_none(realised.momentum_after),
@@ -187,6 +186,12 @@ def _factors(law: Realised, kappa: float, *, captured: bool) -> dict[str, tuple[
         "accrual_residual": ("accrual_residual", 1.0),
     }
     return {line: table[line] for line in (*CASH_LINES, *ACCRUAL_LINES)}
+
+
+def _same(first: Tensor, second: Tensor) -> bool:
+    """Whether two tensors are the same elements of the same memory."""
+    layouts = [(x.data_ptr(), x.shape, x.stride(), x.dtype, x.device) for x in (first, second)]
+    return first is second or layouts[0] == layouts[1]
 
 
 def _flat(tensor: Tensor) -> Tensor:

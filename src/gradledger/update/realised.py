@@ -28,7 +28,8 @@ __all__ = ["Realised"]
 class Realised:
     """Affine law of one parameter tensor at one step.
 
-    ``momentum_after`` and the scales may be live optimizer state: use the law before the next step.
+    ``momentum_after`` may be live optimizer state, and ``momentum_before`` memory that the next
+    ``Family.before`` takes over: use the law before the next step.
 
     Attributes:
         sign: 1.0, or -1.0 where the optimizer maximises.

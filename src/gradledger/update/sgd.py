@@ -57,14 +57,6 @@ class SgdFamily(Family):
                 hint="lower the momentum",
             )
 
-    def overwrites_gradient(self, parameter: Tensor, param_group: Mapping[str, Any]) -> bool:
-        """Nesterov's foreach form adds the momentum to ``grad`` itself, unless it made a copy."""
-        foreach = param_group["foreach"]
-        if foreach is None:  # torch's own choice: never on a CPU
-            foreach = parameter.device.type != "cpu"
-        copies = param_group["maximize"] or float(param_group["weight_decay"]) != 0.0
-        return bool(param_group["nesterov"] and foreach and not copies)
-
     def remember(
         self,
         gradient: Tensor,
@@ -76,6 +68,8 @@ class SgdFamily(Family):
         settings = {name: float(param_group[name]) for name in _FLOATS}
         buffer = state.get("momentum_buffer") if settings["momentum"] else None
         momentum = None if buffer is None else copy_into(buffer, reuse)
+        if _overwrites_gradient(param_group, gradient.device):
+            gradient = gradient.clone()
         first = bool(settings["momentum"]) and buffer is None
         return Before(gradient, settings, momentum, 0, first)
 
@@ -137,3 +131,12 @@ def _unit_coefficients(settings: Mapping[str, float], intake: float) -> tuple[fl
     if settings["nesterov"]:
         return 1.0 + mu * intake, mu * mu
     return intake, mu
+
+
+def _overwrites_gradient(param_group: Mapping[str, Any], device: torch.device) -> bool:
+    """Nesterov's foreach form adds the momentum to ``grad`` itself, unless it made a copy."""
+    foreach = param_group["foreach"]
+    if foreach is None:  # torch's own choice: never on a CPU
+        foreach = device.type != "cpu"
+    copies = param_group["maximize"] or float(param_group["weight_decay"]) != 0.0
+    return bool(param_group["nesterov"] and foreach and not copies)

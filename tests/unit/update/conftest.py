@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from gradledger.update import (
     Account,
+    GroupLines,
     Realised,
     Scratch,
     TensorLines,
@@ -126,5 +127,38 @@ def parameters() -> Callable[..., list[torch.nn.Parameter]]:
         shapes = ((4, 3), (5,), ())
         drawn = [torch.randn(s, generator=generator, dtype=torch.float64) for s in shapes]
         return [torch.nn.Parameter(x.to(dtype)) for x in drawn]
+
+    return make
+
+
+def _measured(parameter, optimizer, gradient, account=None):
+    """Take one step with capture equal to the gradient; return lines and plain tensors."""
+    family, group = find_family(optimizer), optimizer.param_groups[0]
+    account = account or family.open_account(optimizer, parameter, group)
+    parameter.grad = gradient.clone()
+    before, theta = family.before(optimizer, parameter, group), parameter.detach().clone()
+    optimizer.step()
+    law = family.after(before, optimizer, parameter)
+    arguments = {"theta_before": theta, "theta_after": parameter, "g_raw": before.gradient}
+    arguments |= {"g_used": before.gradient, "captured": gradient}
+    tensors = line_tensors(law, account, **arguments)
+    return measure(law, account, **arguments), tensors, parameter.detach() - theta
+
+
+@pytest.fixture(scope="session")
+def measured() -> Callable[..., tuple[TensorLines, dict[str, Tensor], Tensor]]:
+    """One booked step of one parameter."""
+    return _measured
+
+
+@pytest.fixture(scope="session")
+def group_of() -> Callable[..., GroupLines]:
+    """A group of some tensors."""
+
+    def make(*lines: TensorLines) -> GroupLines:
+        group = GroupLines()
+        for tensor_lines in lines:
+            group.add(tensor_lines)
+        return group
 
     return make

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradledger.schema import ACCRUAL_LINES, CASH_LINES
-from gradledger.update import GroupLines
+from gradledger.update import Account, GroupLines
 
 _rates = st.floats(1e-4, 0.5)
 _decays = st.sampled_from([0.0, 1e-3, 0.1])
@@ -200,7 +201,6 @@ def test_frozen_curvature_adjoint(loop, parameters, seed, beta, decay, opening, 
 
 def test_accounts_resume_in_the_middle(loop, parameters):
     """A run whose accounts were saved and restored books the same as one that was not."""
-    from gradledger.update import Account
 
     def make():
         tensors = parameters()
@@ -211,7 +211,7 @@ def test_accounts_resume_in_the_middle(loop, parameters):
     whole.run(optimizer, 3)
     saved = [account.to_tensors() for account in whole.accounts]
     resumed = [Account.from_tensors(s, p) for s, p in zip(saved, tensors, strict=True)]
-    state = [p.detach().clone() for p in tensors], optimizer.state_dict()
+    state = [p.detach().clone() for p in tensors], copy.deepcopy(optimizer.state_dict())
     again_tensors, again = make()
     for p, value in zip(again_tensors, state[0], strict=True):
         p.data.copy_(value)

@@ -1,0 +1,109 @@
+"""The command ``gradledger``: one command per question, exit codes 0, 1 and 2."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+import typer
+from typer.main import get_command
+
+from gradledger import __version__
+from gradledger.cli.books import books
+from gradledger.cli.decide import decide
+from gradledger.cli.demo import demo
+from gradledger.cli.follow import follow
+from gradledger.cli.info import info
+from gradledger.cli.output import EXIT_ERROR, complain, say, to_json
+from gradledger.cli.steps import steps
+from gradledger.cli.trace import trace
+from gradledger.errors import GradledgerError
+from gradledger.query import inert
+
+#: The commands, in the order in which help lists them.
+COMMANDS = (info, steps, books, trace, follow, decide, demo)
+
+#: Usage errors of whichever click typer brings along: its own copy, or the package.
+_CommandError: Final[type[Exception]] = typer.BadParameter.__mro__[2]
+
+_EPILOG = (
+    "Exit codes: 0 clean, 1 findings, 2 could not go on. Data goes to stdout, messages to stderr."
+)
+
+
+def _print_version(*, wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"gradledger {__version__}\n")
+        raise typer.Exit
+
+
+def _root(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            is_eager=True,
+            callback=lambda value: _print_version(wanted=value),
+            help="Show the version and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Double-entry bookkeeping for neural-network training: ask a recorded run."""
+
+
+def build() -> Any:
+    """Return the command tree."""
+    app = typer.Typer(
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        epilog=_EPILOG,
+    )
+    app.callback()(_root)
+    for command in COMMANDS:
+        app.command(command.__name__)(command)
+    return get_command(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        arguments: Words after ``gradledger``; those of the process by default.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    as_json = "--json" in words
+    try:
+        code = build().main(args=words, prog_name="gradledger", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except GradledgerError as error:
+        return complain(error, as_json=as_json)
+    except _CommandError as error:
+        return _complain_of_usage(error, as_json=as_json)
+    except (typer.Abort, KeyboardInterrupt):
+        say("stopped")
+        return EXIT_ERROR
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) has seen enough; nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _complain_of_usage(error: Any, *, as_json: bool) -> int:
+    message = inert(error.format_message(), 400)
+    if as_json:
+        sys.stderr.write(to_json({"error": {"code": "usage", "title": message}}) + "\n")
+        return EXIT_ERROR
+    say(f"gradledger: {message}")
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        say(f"hint: {context.command_path} --help", style="dim")
+    return EXIT_ERROR
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,272 @@
+"""How contributions add up: the SQL of one visit's value under each measure, and its denominator.
+
+Three measures, never mixed and named in every answer:
+
+- ``energy`` (cash basis): sum of <C kappa gamma_v, delta_t> over sum of |delta_t|^2, from booked
+  scalars: the stored alignment times the step's cash factor;
+- ``displacement`` (accrual basis): <sum of u_v, D> over |D|^2, D the change over an interval, from
+  the displacement tables of a settling pass;
+- ``norm``: sum of |gamma_v|, how hard the examples pulled, whatever came of it.
+
+For several parameter groups numerators and denominators are summed before dividing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from gradledger.errors import QueryError
+from gradledger.query.names import Matched, Span
+from gradledger.query.records import Records
+from gradledger.schema import CASH_LINES
+
+MEASURES: Final[tuple[str, ...]] = ("displacement", "energy", "norm")
+
+#: Names under which the settling pass may book the visits' own line.
+VISIT_LINES: Final = frozenset({"visits", "contributions", "accrued_contributions"})
+
+MEASURE_WORDS: Final[dict[str, str]] = {
+    "displacement": "share of displacement (accrual basis): <entries, D> / |D|^2, D the change of "
+    "the parameters over the interval",
+    "energy": "share of energy (cash basis): sum of <direct part, delta> / sum of |delta|^2, over "
+    "steps",
+    "norm": "gradient norm: sum over visits of |gradient after the depth profile|; says how hard "
+    "an example pulled, not what came of it",
+}
+
+#: Rows of the books whose figures can be added; SQL on ``books``.
+USABLE: Final = "(isfinite(delta_norm) AND coalesce(verdict, '') <> 'not finite')"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Interval of a settling pass: the change from after ``start`` to after ``stop``."""
+
+    number: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a question is about.
+
+    Attributes:
+        records: The run.
+        matched: Parameter groups.
+        span: Steps.
+        measure: One of ``MEASURES``.
+        intervals: Intervals that tile the span; empty for other measures than displacement.
+    """
+
+    records: Records
+    matched: Matched
+    span: Span
+    measure: str
+    intervals: tuple[Interval, ...] = ()
+
+
+@dataclass(frozen=True)
+class ValueSql:
+    """SQL of the value of one visit.
+
+    Attributes:
+        with_sql: Named subqueries, with a final comma; empty where none is needed.
+        source: Relation ``v`` with what it is joined to.
+        where: Condition on ``v`` that restricts it to the scope.
+        plain: Value of a visit; null or NaN as soon as one of its terms is.
+        careful: The same with terms that do not exist counted as zero; slower.
+    """
+
+    with_sql: str
+    source: str
+    where: str
+    plain: str
+    careful: str
+
+
+def choose(
+    records: Records, matched: Matched, span: Span, measure: str | None
+) -> tuple[Scope, str]:
+    """Return the scope with the measure settled, and a note on that choice (may be empty).
+
+    Args:
+        records: The run.
+        matched: Parameter groups.
+        span: Steps.
+        measure: One of ``MEASURES``; ``None`` takes displacement where it was settled for exactly
+            these steps, else energy.
+
+    Raises:
+        QueryError: Q107 where the measure was not recorded for this scope.
+    """
+    intervals = tiling(records, span) if measure in (None, "displacement") else ()
+    if intervals and _has_columns(records, "displacement_visits", "share", matched):
+        return Scope(records, matched, span, "displacement", intervals), ""
+    if measure == "displacement":
+        raise _not_settled(records, matched, span)
+    settled = measure or "energy"
+    prefix = "gnorm" if settled == "norm" else "align"
+    if not _has_columns(records, "visits", prefix, matched):
+        raise _not_booked(records, matched, settled)
+    note = ""
+    if measure is None and records.has("displacement_lines"):
+        note = f"displacement was not settled for {span}, so energy is shown"
+    elif measure is None:
+        note = "displacement shares were not settled for this run, so energy is shown"
+    return Scope(records, matched, span, settled), note
+
+
+def tiling(records: Records, span: Span) -> tuple[Interval, ...]:
+    """Return the settled interval that is exactly ``span``, else those that tile it, else ()."""
+    if not (records.has("displacement_lines") and records.has("displacement_visits")):
+        return ()
+    known = all_intervals(records)
+    for item in known:
+        if item.start + 1 == span.start and item.stop == span.stop:
+            return (item,)
+    chain: list[Interval] = []
+    place = span.start - 1
+    while place < span.stop:
+        steps = [item for item in known if item.start == place and item.stop <= span.stop]
+        if not steps:
+            return ()
+        chain.append(max(steps, key=lambda item: (item.stop, -item.number)))
+        place = chain[-1].stop
+    return tuple(chain)
+
+
+def all_intervals(records: Records) -> list[Interval]:
+    """Return every settled interval, by number."""
+    rows = records.ask(
+        "SELECT DISTINCT interval, start_step, stop_step FROM displacement_lines ORDER BY 1"
+    )
+    return [Interval(int(number), int(start), int(stop)) for number, start, stop in rows]
+
+
+def value_sql(scope: Scope, measure: str | None = None) -> ValueSql:
+    """Return the SQL of one visit's value under the measure of ``scope`` (or another one)."""
+    measure = measure or scope.measure
+    span = f"v.step BETWEEN {scope.span.start} AND {scope.span.stop}"
+    if measure == "energy":
+        groups = columns_of(scope, "visits", "align")
+        terms = {g: f"v.align_{g}::DOUBLE * f.f_{g}" for g in groups}
+        return ValueSql(
+            with_sql=f"factors AS ({factors_sql(scope, groups)}),",
+            source="visits v JOIN factors f ON f.step = v.step",
+            where=span,
+            plain=" + ".join(terms.values()),
+            careful=" + ".join(_or_zero(term) for term in terms.values()),
+        )
+    if measure == "norm":
+        groups = columns_of(scope, "visits", "gnorm")
+        squares = [f"v.gnorm_{g}::DOUBLE * v.gnorm_{g}" for g in groups]
+        return ValueSql(
+            with_sql="",
+            source="visits v",
+            where=span,
+            plain=f"sqrt({' + '.join(squares)})",
+            careful=f"sqrt({' + '.join(_or_zero(term) for term in squares)})",
+        )
+    groups = columns_of(scope, "displacement_visits", "share")
+    shares = [f"v.share_{g}::DOUBLE" for g in groups]
+    return ValueSql(
+        with_sql="",
+        source="displacement_visits v",
+        where=f"v.interval IN ({numbers(item.number for item in scope.intervals)})",
+        plain=" + ".join(shares),
+        careful=" + ".join(_or_zero(term) for term in shares),
+    )
+
+
+def factors_sql(scope: Scope, groups: Sequence[int]) -> str:
+    """Return SQL of one row per step with the cash factor ``f_G`` of each group G."""
+    columns = ", ".join(
+        f'max(cash_factor) FILTER ("group" = {g} AND {USABLE}) AS f_{g}' for g in groups
+    )
+    return (
+        f"SELECT step, {columns} FROM books "
+        f"WHERE step BETWEEN {scope.span.start} AND {scope.span.stop} GROUP BY step"
+    )
+
+
+def line_sums(scope: Scope) -> tuple[float, dict[str, float]]:
+    """Return the denominator of the scope and the sum of every line's inner product.
+
+    Returns:
+        Squared norm (sum of |delta|^2, or |D|^2), and line -> inner product with the change.
+        Under ``norm`` both are empty: norms have no lines beside them.
+    """
+    records, groups = scope.records, numbers(scope.matched.numbers)
+    if scope.measure == "energy":
+        dots = ", ".join(f"sum({_finite(line + '_dot')})" for line in CASH_LINES)
+        row = records.ask(
+            f"SELECT sum(delta_norm * delta_norm), {dots} FROM books WHERE {USABLE} "
+            f'AND "group" IN ({groups}) AND step BETWEEN ? AND ?',
+            [scope.span.start, scope.span.stop],
+        )[0]
+        sums = [float(value or 0.0) for value in row]
+        return sums[0], dict(zip(CASH_LINES, sums[1:], strict=True))
+    if scope.measure == "displacement":
+        chosen = numbers(item.number for item in scope.intervals)
+        where = f'"group" IN ({groups}) AND interval IN ({chosen})'
+        lines = records.ask(
+            f"SELECT line, sum({_finite('dot')}) FROM displacement_lines WHERE {where} "
+            "GROUP BY line ORDER BY line"
+        )
+        whole = records.ask(
+            "SELECT sum(sq) FROM (SELECT max(displacement_sq) AS sq FROM displacement_lines "
+            f'WHERE {where} GROUP BY interval, "group")'
+        )[0][0]
+        return float(whole or 0.0), {str(line): float(dot or 0.0) for line, dot in lines}
+    return 0.0, {}
+
+
+def numbers(values: Iterable[int]) -> str:
+    """Return integers as an SQL list; ``NULL`` for none, which matches nothing."""
+    return ", ".join(str(int(value)) for value in values) or "NULL"
+
+
+def columns_of(scope: Scope, relation: str, prefix: str) -> list[int]:
+    """Return the matched groups that have a column ``prefix_G`` in ``relation``."""
+    present = scope.records.columns[relation]
+    return [g for g in scope.matched.numbers if f"{prefix}_{g}" in present]
+
+
+def _or_zero(term: str) -> str:
+    return f"coalesce(CASE WHEN isfinite({term}) THEN {term} END, 0)"
+
+
+def _finite(column: str) -> str:
+    return f"CASE WHEN isfinite({column}) THEN {column} END"
+
+
+def _has_columns(records: Records, relation: str, prefix: str, matched: Matched) -> bool:
+    present = records.columns[relation]
+    return any(f"{prefix}_{g}" in present for g in matched.numbers)
+
+
+def _not_settled(records: Records, matched: Matched, span: Span) -> QueryError:
+    known = [f"{item.start + 1} to {item.stop}" for item in all_intervals(records)]
+    return QueryError(
+        "Q107",
+        observed=f"measure='displacement' for {span}, {matched}",
+        expected=f"steps {', '.join(known[:6])}" if known else "a run with displacement tables",
+        where=str(records.path),
+        hint="ask with measure='energy', or settle these steps by a replay",
+    )
+
+
+def _not_booked(records: Records, matched: Matched, measure: str) -> QueryError:
+    level = records.begin.level
+    return QueryError(
+        "Q107",
+        observed=f"measure={measure!r}; no visit column for {matched} at recording level {level!r}",
+        expected="groups with per-example capture in a run of level 'shares'",
+        where=str(records.path),
+        hint="see books for the lines of these groups"
+        if level != "decisions"
+        else "record with level='shares'",
+    )

@@ -1,0 +1,91 @@
+"""Read segments back as Arrow tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gradledger.errors import StorageError
+from gradledger.segment.arrow import arrow_schema
+from gradledger.segment.files import cannot_read
+
+_SEGMENT_NAME: Final = re.compile(r"part-\d{6,}\.parquet")
+
+
+def segment_files(run_dir: Path, table_name: str) -> list[Path]:
+    """Return the sealed segments of a table, in the order in which they were sealed.
+
+    Temporary files that a crash left behind are no segments.
+    """
+    try:
+        found = [
+            path
+            for path in (Path(run_dir) / table_name).iterdir()
+            if _SEGMENT_NAME.fullmatch(path.name)
+        ]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise cannot_read(Path(run_dir) / table_name, error) from error
+    return sorted(found, key=lambda path: (len(path.name), path.name))
+
+
+def read_table(run_dir: Path, table_name: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read all rows of a table, in the order of arrival.
+
+    Args:
+        run_dir: The run.
+        table_name: A key of ``TABLES``.
+        columns: Names to read; None for all. A segment that lacks a column gives nulls.
+
+    Returns:
+        One table; without rows where nothing was sealed.
+
+    Raises:
+        StorageError: A segment cannot be read, or no segment has a column (S115); the table is not
+            known (S114).
+    """
+    schema = arrow_schema(table_name, {})
+    parts = [_read(path, columns) for path in segment_files(run_dir, table_name)]
+    names = {name for part in parts for name in part.column_names}
+    wanted = list(columns) if columns is not None else None
+    known = names or set(schema.names)
+    if wanted is not None and not known.issuperset(wanted):
+        lacking = sorted(set(wanted) - known)
+        raise _unreadable(
+            f"no column {lacking[0]!r}", f"one of {', '.join(sorted(known))}", table_name
+        )
+    if not parts:
+        return schema.empty_table().select(wanted if wanted is not None else schema.names)
+    try:
+        table = pa.concat_tables(parts, promote_options="default")
+    except pa.ArrowException as error:
+        raise _unreadable(str(error), "the same types in every segment", table_name) from error
+    return table if wanted is None else table.select(wanted)
+
+
+def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
+    try:
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            kept = names if columns is None else [name for name in columns if name in names]
+            return file.read(columns=kept).replace_schema_metadata(None)
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(
+            str(error).splitlines()[0][:300], "a sealed segment", str(path)
+        ) from error
+
+
+def _unreadable(observed: str, expected: str, where: str) -> StorageError:
+    return StorageError(
+        "S115",
+        observed=observed,
+        expected=expected,
+        where=where,
+        hint="check the run against its manifest, or restore it from a copy",
+    )
