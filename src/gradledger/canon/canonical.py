@@ -2,7 +2,8 @@
 
 Keys are sorted by UTF-16 code units, numbers have their shortest form as ECMAScript writes them,
 nothing is escaped that need not be. So an auditor can recompute every digest with any library for
-that scheme, in any language. Its price: 1 and 1.0 are the same number, and so are 0.0 and -0.0.
+that scheme, in any language. Its price: 1 and 1.0 are the same number, and so are 0.0 and -0.0;
+a float of 2**53 or more looks like an integer and must be read as a float again.
 """
 
 from __future__ import annotations

@@ -45,11 +45,35 @@ def tap_outputs(
         parameters: Empty in passive mode; in routed mode the parameters that receive the sink's
             gradients, in order.
     """
-    if not parameters and len(outputs) == 1:
-        # A hook on an activation adds no node and no copy, and survives in-place operations.
-        outputs[0].register_hook(lambda grad: _show(sink, grad))
+    if not parameters and len(outputs) == 1 and _watch(outputs[0], sink):
         return outputs
     return list(Tap.apply(sink, len(outputs), *outputs, *parameters))  # type: ignore[no-untyped-call]
+
+
+def _watch(output: Tensor, sink: Sink) -> bool:
+    """Watch the gradient of one output without a node or a copy; False where that is not safe.
+
+    A hook on an activation survives later in-place operations, unless the activation is a view:
+    those get a new history, and the hook is lost. A view of a whole tensor (what ``nn.Linear``
+    writes for inputs of three axes) is watched at the node that made that tensor.
+    """
+    base = output._base
+    if base is None:
+        output.register_hook(lambda grad: _show(sink, grad))
+        return True
+    node = base.grad_fn
+    whole = base.numel() == output.numel() and base.is_contiguous() and output.is_contiguous()
+    if node is None or not whole:
+        return False
+    shape, place = output.shape, base.output_nr
+
+    def show(grads: tuple[Tensor | None, ...]) -> None:
+        grad = grads[place]
+        if grad is not None:
+            _show(sink, grad.reshape(shape))
+
+    node.register_prehook(show)
+    return True
 
 
 def _show(sink: Sink, grad: Tensor) -> None:

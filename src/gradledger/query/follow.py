@@ -12,7 +12,7 @@ from gradledger.query.names import Span, allowed, match_groups, match_steps
 from gradledger.query.records import Records
 from gradledger.query.selection import conditions, matching_examples, words
 from gradledger.query.standing import standing_notes
-from gradledger.query.touch import Touch, touches, touches_in_time
+from gradledger.query.touch import TOTAL, Touch, touches
 from gradledger.schema import GroupRecord
 
 UNITS: Final[tuple[str, ...]] = ("block", "group")
@@ -26,7 +26,6 @@ _CHANNELS = (
     "weight: depth weight of the profiles in force; 0 stops the direct gradient only, "
     "other channels remain"
 )
-_TOTAL = "total"
 
 #: Pieces of time in the table of when.
 _PIECES = 10
@@ -70,6 +69,12 @@ def follow(
     matched, span = match_groups(records, group), match_steps(records, start, stop)
     num_examples = matching_examples(records, where)
     scope = Scope(records, matched, span, "energy", tiling(records, span))
+    units: dict[str, list[GroupRecord]] = {}
+    for item in sorted(matched.groups, key=lambda item: (item.block_index, item.group)):
+        units.setdefault(item.block if by == "block" else item.name, []).append(item)
+    members = {name: [item.group for item in items] for name, items in units.items()}
+    width = -(-(span.stop - span.start + 1) // _PIECES)
+    in_units, in_time = touches(scope, where, members, width)
     return Answer(
         question="follow",
         title=f"Follow: what {words(where)} changed in {span}",
@@ -77,8 +82,8 @@ def follow(
         measure="displacement and energy" if scope.intervals else "energy",
         facts=_facts(scope, where, num_examples),
         tables=(
-            _where(scope, where, by),
-            _when(scope, where),
+            _where(scope, where, by, units, in_units),
+            _when(span, width, in_time),
             _decisions(records, where, span),
         ),
         notes=tuple(_notes(scope, where)),
@@ -100,16 +105,17 @@ def _facts(scope: Scope, where: Mapping[str, Any], num_examples: int) -> dict[st
     }
 
 
-def _where(scope: Scope, where: Mapping[str, Any], by: str) -> Table:
-    units: dict[str, list[GroupRecord]] = {}
-    for item in sorted(scope.matched.groups, key=lambda item: (item.block_index, item.group)):
-        units.setdefault(item.block if by == "block" else item.name, []).append(item)
-    members = {name: [item.group for item in items] for name, items in units.items()}
-    found = touches(scope, where, {**members, _TOTAL: scope.matched.numbers})
+def _where(
+    scope: Scope,
+    where: Mapping[str, Any],
+    by: str,
+    units: Mapping[str, Sequence[GroupRecord]],
+    found: Mapping[str, Touch],
+) -> Table:
     profiles = _profiles(scope, where)
     rows = [
         (
-            name,
+            "total" if name == TOTAL else name,
             touch.displacement_share,
             touch.energy_share,
             touch.norm_rms,
@@ -159,13 +165,9 @@ def _weights(records: Records, groups: Sequence[GroupRecord], profiles: Sequence
     return f"{weights[0]:g} to {weights[-1]:g}"
 
 
-def _when(scope: Scope, where: Mapping[str, Any]) -> Table:
-    span = scope.span
-    length = span.stop - span.start + 1
-    width = -(-length // _PIECES)
-    found = touches_in_time(scope, where, width)
+def _when(span: Span, width: int, found: Mapping[int, Touch]) -> Table:
     rows = []
-    for piece in range(-(-length // width)):
+    for piece in range(-(-(span.stop - span.start + 1) // width)):
         first = span.start + piece * width
         last = min(first + width - 1, span.stop)
         touch = found.get(piece, Touch())

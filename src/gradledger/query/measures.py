@@ -153,11 +153,14 @@ def value_sql(scope: Scope, measure: str | None = None) -> ValueSql:
     if measure == "energy":
         groups = columns_of(scope, "visits", "align")
         terms = {g: f"v.align_{g}::DOUBLE * f.f_{g}" for g in groups}
+        plain = " + ".join(terms.values())
+        if is_uniform(scope, groups):
+            plain = f"f.f_{groups[0]} * ({' + '.join(f'v.align_{g}::DOUBLE' for g in groups)})"
         return ValueSql(
             with_sql=f"factors AS ({factors_sql(scope, groups)}),",
             source="visits v JOIN factors f ON f.step = v.step",
             where=span,
-            plain=" + ".join(terms.values()),
+            plain=plain,
             careful=" + ".join(_or_zero(term) for term in terms.values()),
         )
     if measure == "norm":
@@ -189,6 +192,19 @@ def factors_sql(scope: Scope, groups: Sequence[int]) -> str:
     return (
         f"SELECT step, {columns} FROM books "
         f"WHERE step BETWEEN {scope.span.start} AND {scope.span.stop} GROUP BY step"
+    )
+
+
+def is_uniform(scope: Scope, groups: Sequence[int]) -> bool:
+    """Whether all ``groups`` share one cash factor in every step: then it is multiplied once."""
+    return bool(
+        scope.records.ask(
+            "SELECT coalesce(bool_and(few = 1 AND held = ?), false) FROM ("
+            "  SELECT count(DISTINCT cash_factor) AS few, "
+            f"   count(cash_factor) FILTER ({USABLE}) AS held FROM books "
+            f'  WHERE step BETWEEN ? AND ? AND "group" IN ({numbers(groups)}) GROUP BY step)',
+            [len(groups), scope.span.start, scope.span.stop],
+        )[0][0]
     )
 
 

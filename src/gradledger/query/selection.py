@@ -150,9 +150,8 @@ def words(where: Mapping[str, Any]) -> str:
 def preferred_metadata(records: Records) -> list[str]:
     """Return up to three metadata columns that tell a reader which example a row is."""
     present = metadata_columns(records)
-    wanted: list[str] = [
-        name for name in ("key", "path", "source", "license", "licence") if name in present
-    ]
+    naming = [name for name in ("path", *NAMING) if name in present][:1]
+    wanted = [*naming, *(name for name in ("source", "license", "licence") if name in present)]
     return (wanted or present)[:3]
 
 

@@ -24,6 +24,7 @@ MAX_ROWS = 60
 _ABSENT = "-"
 _CELL = 48
 _NARROWEST = 8
+_INDENT = 2
 
 #: Figures outside are shown with an exponent.
 _SMALL, _LARGE = 1e-3, 1e6
@@ -104,7 +105,6 @@ def _table(table: Table, width: int) -> RenderableType:
         for place, column in zip(shown, columns, strict=True)
     ]
     grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
-    grid.add_column("", width=0)
     widths = _widths(columns, cells, width)
     for column, wide in zip(columns, widths, strict=True):
         grid.add_column(
@@ -118,13 +118,11 @@ def _table(table: Table, width: int) -> RenderableType:
     for row in rows:
         if row is None:
             hidden = len(table.rows) - MAX_ROWS + 1
-            grid.add_row(Text(), Text("..."), Text(f"{hidden} more rows", style="dim"))
+            grid.add_row(Text(f"... {hidden} more rows", style="dim"))
             continue
-        grid.add_row(
-            Text(), *(Text(_crop(c[number], w)) for c, w in zip(cells, widths, strict=True))
-        )
+        grid.add_row(*(Text(_crop(c[number], w)) for c, w in zip(cells, widths, strict=True)))
         number += 1
-    return grid
+    return Padding(grid, (0, 0, 0, _INDENT))
 
 
 def _crop(cell: str, width: int) -> str:
@@ -147,8 +145,7 @@ def _widths(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: in
     words = [place for place, column in enumerate(columns) if column.is_words]
     for place in words:
         widths[place] = min(widths[place], _CELL)
-    # Each column takes one blank and one unseen column starts the row.
-    excess = sum(widths) + 2 * len(widths) + 1 - width
+    excess = _INDENT + sum(widths) + 2 * len(widths) - width
     while excess > 0 and words:
         widest = max(words, key=lambda place: widths[place])
         if widths[widest] <= _NARROWEST:

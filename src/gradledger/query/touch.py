@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from gradledger.query.measures import (
     USABLE,
@@ -16,7 +16,10 @@ from gradledger.query.measures import (
 )
 from gradledger.query.selection import CREDIT, conditions
 
-#: Name of a block or group (or of a total) -> numbers of its parameter groups.
+#: Key of what happened to all groups together; no block or group can have this name.
+TOTAL: Final = "\0total"
+
+#: Name of a block or group -> numbers of its parameter groups.
 Units = Mapping[str, Sequence[int]]
 
 
@@ -33,6 +36,7 @@ class Touch:
         squares: Sum over visits of the squared gradient norm.
         first: First step with such a visit.
         last: Last one.
+        captured: Whether any of its groups has per-example columns; without, shares do not exist.
     """
 
     visits: int = 0
@@ -43,6 +47,18 @@ class Touch:
     squares: float = 0.0
     first: int | None = None
     last: int | None = None
+    captured: bool = True
+
+    @staticmethod
+    def joined(parts: Sequence[Touch]) -> Touch:
+        """Join pieces of time of one unit: sums and visits add up."""
+        return Touch(
+            visits=sum(part.visits for part in parts),
+            energy=math.fsum(part.energy for part in parts),
+            squares=math.fsum(part.squares for part in parts),
+            first=min((part.first for part in parts if part.first is not None), default=None),
+            last=max((part.last for part in parts if part.last is not None), default=None),
+        )
 
     @property
     def norm_rms(self) -> float | None:
@@ -52,86 +68,99 @@ class Touch:
     @property
     def energy_share(self) -> float | None:
         """Share of energy; ``None`` where nothing changed."""
-        return self.energy / self.energy_whole if self.energy_whole else None
+        exists = self.captured and self.energy_whole
+        return self.energy / self.energy_whole if exists else None
 
     @property
     def displacement_share(self) -> float | None:
         """Share of displacement; ``None`` where nothing changed."""
-        return self.displacement / self.displacement_whole if self.displacement_whole else None
+        exists = self.captured and self.displacement_whole
+        return self.displacement / self.displacement_whole if exists else None
 
 
-def touches(scope: Scope, where: Mapping[str, Any], units: Units) -> dict[str, Touch]:
-    """Return what the visits that match ``where`` did to each unit over the whole scope.
+def touches(
+    scope: Scope, where: Mapping[str, Any], units: Units, width: int
+) -> tuple[dict[str, Touch], dict[int, Touch]]:
+    """Return what the visits that match ``where`` did to each unit, and to all groups in time.
 
     Args:
         scope: Groups, steps and, for displacement, settled intervals.
         where: Filters, see ``selection.conditions``.
         units: What is added up together.
-    """
-    rows = scope.records.ask(*_visit_query(scope, where, units, "0"))
-    found = _unpack(units, rows[0]) if rows else {name: Touch() for name in units}
-    wholes = _energy_wholes(scope)
-    displaced, displaced_wholes = _displacement(scope, where)
-    return {
-        name: replace(
-            found[name],
-            energy_whole=math.fsum(wholes.get(g, 0.0) for g in groups),
-            displacement=math.fsum(displaced.get(g, 0.0) for g in groups),
-            displacement_whole=math.fsum(displaced_wholes.get(g, 0.0) for g in groups),
-        )
-        for name, groups in units.items()
-    }
-
-
-def touches_in_time(scope: Scope, where: Mapping[str, Any], width: int) -> dict[int, Touch]:
-    """Return what the visits did to all groups of the scope, per ``width`` steps.
+        width: Steps of one piece of time.
 
     Returns:
-        Number of the piece of time, from 0 -> what happened in it; displacement is left out.
+        Unit, or ``TOTAL`` -> what happened in it; number of the piece of time, from 0 -> what
+        happened to all groups in it, without displacement.
     """
-    piece = f"step - {scope.span.start}) // {width}"
-    units = {"all": scope.matched.numbers}
-    rows = scope.records.ask(*_visit_query(scope, where, units, f"(v.{piece}"))
-    found = {int(row[0]): _unpack(units, row)["all"] for row in rows}
-    wholes = scope.records.ask(
-        f"SELECT ({piece}, sum(delta_norm * delta_norm) FROM books "
-        f'WHERE {USABLE} AND "group" IN ({numbers(scope.matched.numbers)}) '
-        "AND step BETWEEN ? AND ? GROUP BY 1",
-        [scope.span.start, scope.span.stop],
-    )
-    return {
-        int(number): replace(found.get(int(number), Touch()), energy_whole=float(whole or 0.0))
-        for number, whole in wholes
+    every = {**units, TOTAL: scope.matched.numbers}
+    rows = scope.records.ask(*_visit_query(scope, where, every, width))
+    pieces = {int(row[0]): _unpack(every, row) for row in rows}
+    wholes = _energy_wholes(scope, width)
+    displaced, displaced_wholes = _displacement(scope, where)
+    captured = {
+        *columns_of(scope, "visits", "align"),
+        *columns_of(scope, "displacement_visits", "share"),
     }
+    in_units = {
+        name: replace(
+            Touch.joined([piece[name] for piece in pieces.values()]),
+            energy_whole=math.fsum(wholes[key] for key in wholes if key[1] in groups),
+            displacement=math.fsum(displaced.get(g, 0.0) for g in groups),
+            displacement_whole=math.fsum(displaced_wholes.get(g, 0.0) for g in groups),
+            captured=not captured.isdisjoint(groups),
+        )
+        for name, groups in every.items()
+    }
+    in_time = {
+        number: replace(
+            pieces[number][TOTAL] if number in pieces else Touch(),
+            energy_whole=math.fsum(wholes[key] for key in wholes if key[0] == number),
+        )
+        for number in sorted({key[0] for key in wholes})
+    }
+    return in_units, in_time
 
 
 def _visit_query(
-    scope: Scope, where: Mapping[str, Any], units: Units, key: str
+    scope: Scope, where: Mapping[str, Any], units: Units, width: int
 ) -> tuple[str, list[Any]]:
     """Return the query of five figures per unit: energy, squares, visits, first and last step."""
     sql, values = conditions(scope.records, where, "v")
     join, weight, join_values = _credit(where)
-    aligned = set(columns_of(scope, "visits", "align"))
-    normed = set(columns_of(scope, "visits", "gnorm"))
-    parts = [key]
+    aligned = columns_of(scope, "visits", "align")
+    normed = columns_of(scope, "visits", "gnorm")
+    # Terms are made finite once, over the few visits that match, and only then added up.
+    picked = [
+        *(f"{_or_zero(f'v.align_{g}::DOUBLE * f.f_{g}')} * {weight} AS e_{g}" for g in aligned),
+        *(f"{_or_zero(f'v.gnorm_{g}::DOUBLE * v.gnorm_{g}')} AS s_{g}" for g in normed),
+        f"(v.step - {scope.span.start}) // {width} AS piece",
+        "v.step AS step",
+    ]
+    parts = ["piece"]
     for groups in units.values():
-        energy = [_or_zero(f"v.align_{g}::DOUBLE * f.f_{g}") for g in groups if g in aligned]
-        square = [_or_zero(f"v.gnorm_{g}::DOUBLE * v.gnorm_{g}") for g in groups if g in normed]
-        acting = " OR ".join(f"v.gnorm_{g} > 0" for g in groups if g in normed) or "false"
+        energy = " + ".join(f"e_{g}" for g in groups if g in aligned) or "0.0"
+        square = " + ".join(f"s_{g}" for g in groups if g in normed) or "0.0"
+        acting = f"FILTER ({square} > 0)"
         parts += [
-            f"sum(({' + '.join(energy) or '0.0'}) * {weight})",
-            f"sum({' + '.join(square) or '0.0'})",
-            f"count(*) FILTER ({acting})",
-            f"min(v.step) FILTER ({acting})",
-            f"max(v.step) FILTER ({acting})",
+            f"sum({energy})",
+            f"sum({square})",
+            f"count(*) {acting}",
+            f"min(step) {acting}",
+            f"max(step) {acting}",
         ]
-    factors = factors_sql(scope, sorted(aligned)) if aligned else "SELECT DISTINCT step FROM books"
-    text = (
-        f"WITH factors AS ({factors}) SELECT {', '.join(parts)} "
-        f"FROM visits v JOIN factors f ON f.step = v.step {join} "
-        f"WHERE v.step BETWEEN ? AND ? AND {sql} GROUP BY 1 ORDER BY 1"
+    columns = ", ".join(
+        ["step", "decision", *(f"align_{g}" for g in aligned), *(f"gnorm_{g}" for g in normed)]
     )
-    return text, [*join_values, scope.span.start, scope.span.stop, *values]
+    factors = factors_sql(scope, aligned) if aligned else "SELECT DISTINCT step FROM books"
+    text = (
+        f"WITH factors AS ({factors}), v AS MATERIALIZED ("
+        f"SELECT {columns} FROM visits v WHERE v.step BETWEEN ? AND ? AND {sql}"
+        f"), picked AS MATERIALIZED (SELECT {', '.join(picked)} "
+        f"FROM v JOIN factors f ON f.step = v.step {join}) "
+        f"SELECT {', '.join(parts)} FROM picked GROUP BY piece ORDER BY piece"
+    )
+    return text, [scope.span.start, scope.span.stop, *values, *join_values]
 
 
 def _unpack(units: Units, row: Sequence[Any]) -> dict[str, Touch]:
@@ -148,13 +177,15 @@ def _unpack(units: Units, row: Sequence[Any]) -> dict[str, Touch]:
     return found
 
 
-def _energy_wholes(scope: Scope) -> dict[int, float]:
+def _energy_wholes(scope: Scope, width: int) -> dict[tuple[int, int], float]:
+    """Return (piece of time, group) -> sum of |delta|^2."""
     rows = scope.records.ask(
-        f'SELECT "group", sum(delta_norm * delta_norm) FROM books WHERE {USABLE} '
-        f'AND "group" IN ({numbers(scope.matched.numbers)}) AND step BETWEEN ? AND ? GROUP BY 1',
+        f'SELECT (step - {scope.span.start}) // {width}, "group", sum(delta_norm * delta_norm) '
+        f'FROM books WHERE {USABLE} AND "group" IN ({numbers(scope.matched.numbers)}) '
+        "AND step BETWEEN ? AND ? GROUP BY 1, 2 ORDER BY 1, 2",
         [scope.span.start, scope.span.stop],
     )
-    return {int(g): float(whole or 0.0) for g, whole in rows}
+    return {(int(piece), int(g)): float(whole or 0.0) for piece, g, whole in rows}
 
 
 def _displacement(

@@ -23,6 +23,8 @@ from gradledger.query.records import Records, quote
 from gradledger.query.selection import Key, key_of, preferred_metadata
 from gradledger.query.standing import standing_notes
 
+_SHARE_HEADERS = {"displacement": "displ. share", "energy": "energy share", "norm": "share"}
+
 _NOT_CAUSAL = (
     "accounting: adds up exactly, but is not a causal effect; "
     "only a replay without an example shows that"
@@ -80,7 +82,7 @@ def trace(
         title=f"Trace: what moved {matched} in {span}, by {by}",
         kind="accounting",
         measure=scope.measure,
-        facts=_facts(scope, ranked, denominator, len(tables[0].rows)),
+        facts=_facts(scope, denominator, tables[0]),
         tables=tuple(tables),
         notes=tuple(_notes(scope, key, ranked, denominator, order, chosen)),
     )
@@ -96,40 +98,42 @@ def _ranking(
 ) -> Table:
     is_example = key.name == "example"
     extra = _example_columns(scope, ranked) if is_example else {}
-    header = "norm sum" if scope.measure == "norm" else f"{scope.measure} share"
+    is_norm = scope.measure == "norm"
     columns = [
-        Column("rank", "#", "integer"),
+        Column("rank", "#", "integer", in_text=not is_example),
         Column(key.name, key.name, "integer" if is_example else "text"),
-        *([Column("norm_sum", "norm sum", "number")] if scope.measure == "norm" else []),
-        Column("share", "share" if scope.measure == "norm" else header, "share"),
+        Column("value", "norm sum", "number", in_text=is_norm),
+        Column("share", _SHARE_HEADERS[scope.measure], "share"),
         Column("visits", "visits", "integer"),
-        *([] if is_example else [Column("examples", "examples", "integer")]),
-        Column("gradient_norm", "|grad| rms", "number"),
+        Column("examples", "examples", "integer", in_text=not is_example),
+        Column("gradient_norm", "|grad|", "number"),
         Column("first_step", "first", "integer"),
         Column("last_step", "last", "integer"),
-        *(Column(name, name) for name in extra),
+        # What is the same in every row is told once, among the facts.
+        *(Column(name, name, in_text=_is_telling(name, values)) for name, values in extra.items()),
     ]
     rows = []
     for place, row in enumerate(ranked.rows):
         found, value, visits, examples, first, last, _ = row
-        share = value / denominator if denominator else None
-        rows.append(
-            (
-                place + 1,
-                found if found is not None or is_example else "(not recorded)",
-                *([value] if scope.measure == "norm" else []),
-                share,
-                visits,
-                *([] if is_example else [examples]),
-                norms.get(found),
-                first,
-                last,
-                *(values[place] for values in extra.values()),
-            )
+        figures = (
+            value,
+            value / denominator if denominator else None,
+            visits,
+            examples,
+            norms.get(found),
+            first,
+            last,
         )
+        rows.append((place + 1, found, *figures, *(values[place] for values in extra.values())))
     ordered = {"size": "by size", "signed": "by signed value"}.get(order, f"{order} only")
     title = f"Top {len(rows)} of {ranked.num_keys} by {key.name}, {ordered}"
     return Table("ranking", title, tuple(columns), tuple(rows))
+
+
+def _is_telling(name: str, values: Sequence[Any]) -> bool:
+    """Whether a column of the examples earns its place on a narrow page."""
+    is_same = len(values) > 1 and len(set(values)) == 1
+    return not is_same and name != "profile"
 
 
 def _example_columns(scope: Scope, ranked: Ranked) -> dict[str, list[Any]]:
@@ -183,20 +187,30 @@ def _lines(scope: Scope, ranked: Ranked, denominator: float, lines: dict[str, fl
     )
     columns = (
         Column("line", "line"),
-        Column("share", f"{scope.measure} share", "share"),
+        Column("share", _SHARE_HEADERS[scope.measure], "share"),
         Column("what", "what it is"),
     )
     return Table("lines", "Everything that moved these parameters", columns, rows)
 
 
-def _facts(scope: Scope, ranked: Ranked, denominator: float, shown: int) -> dict[str, Any]:
+def _facts(scope: Scope, denominator: float, ranking: Table) -> dict[str, Any]:
     facts: dict[str, Any] = {"measure": MEASURE_WORDS[scope.measure]}
     if scope.intervals:
         facts["intervals"] = [f"{item.start + 1} to {item.stop}" for item in scope.intervals]
     if scope.measure != "norm":
         name = "|D|" if scope.measure == "displacement" else "root of sum |delta|^2"
         facts[name] = math.sqrt(denominator)
-    facts["keys shown"] = f"{shown} of {ranked.num_keys}"
+    same = (
+        {}
+        if len(ranking.rows) == 1
+        else {
+            column.header: ranking.rows[0][place]
+            for place, column in enumerate(ranking.columns)
+            if column.kind == "text" and len({row[place] for row in ranking.rows}) == 1
+        }
+    )
+    if same:
+        facts["same in all rows"] = same
     return facts
 
 
@@ -204,6 +218,7 @@ def _notes(
     scope: Scope, key: Key, ranked: Ranked, denominator: float, order: str, chosen: str
 ) -> list[str]:
     notes = [_NOT_CAUSAL]
+    notes.append("|grad|: root mean square over visits of the gradient norm in these groups")
     if chosen:
         notes.append(chosen)
     if not denominator:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gradledger.policy import Policy, resolve_profile
+from gradledger.policy import Policy
 from gradledger.recorder.admission import decide_admission, metadata_table, write_decisions
 from gradledger.recorder.examples import AdmittedDataset, Examples
 from gradledger.recorder.presented import item_digest
@@ -25,7 +25,7 @@ class Admitter:
         run_dir: The run.
         policy: The admission policy; None admits all and says so.
         now: The recorded moment of decision.
-        blocks: Blocks of the model, from input to output.
+        profiles: Weights per block of every profile in force.
         verify_content: Whether items are digested now and compared when they are presented.
     """
 
@@ -34,11 +34,11 @@ class Admitter:
         run_dir: Path,
         policy: Policy | None,
         now: datetime,
-        blocks: Sequence[str],
+        profiles: Mapping[str, Sequence[float]],
         verify_content: bool,
     ) -> None:
         self._run_dir, self._policy, self._now = run_dir, policy, now
-        self._blocks, self._verify_content = blocks, verify_content
+        self._profiles, self._verify_content = profiles, verify_content
         self._num_decisions = 0
         self.salts = Salts(run_dir)
 
@@ -97,8 +97,7 @@ class Admitter:
         return AdmittedDataset(dataset, kept.tolist(), numbers[kept].tolist())
 
     def _profile(self, decision: Decision, weights: DepthWeights) -> int:
-        """Resolve the profile of a decision over the model's blocks; return its number."""
-        if self._policy is None or decision.verdict != "admit":
+        """Put the profile of an admitted decision into force; return its number."""
+        if decision.verdict != "admit":
             return weights.names.index(FULL)
-        profile = self._policy.profiles[decision.profile]
-        return weights.add(decision.profile, resolve_profile(profile, self._blocks))
+        return weights.add(decision.profile, self._profiles[decision.profile])

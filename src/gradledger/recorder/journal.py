@@ -42,6 +42,9 @@ class Journal(Protocol):
     def end_step(self, recorder: Recorder, step: Step) -> None:
         """Note the state after a step and write it down."""
 
+    def balance(self) -> str:
+        """Say in a few words how the books stand."""
+
     def close(self, recorder: Recorder) -> None:
         """Seal everything."""
 

@@ -11,13 +11,14 @@ from typing import Any, Final
 from torch import nn, optim
 
 from gradledger.errors import InputError, StorageError
-from gradledger.policy import Policy, load_policy
+from gradledger.policy import Policy, load_policy, resolve_profile
 from gradledger.recorder.admit import Admitter
 from gradledger.recorder.attach import Observation, observe
 from gradledger.recorder.environment import read_environment
 from gradledger.recorder.recorder import Recorder
 from gradledger.recorder.run_journal import RunJournal
 from gradledger.recorder.sink import Sink
+from gradledger.recorder.weights import FULL
 from gradledger.schema import FORMAT, RunBegin
 from gradledger.segment import RunLock, write_bytes_atomic
 from gradledger.state.torch_state import model_digest
@@ -78,7 +79,7 @@ def record(
         StorageError: The directory exists (S101) or another writer holds it.
         InputError: A setting is not one of those allowed (I104).
         UpdateError: The optimizer cannot be booked.
-        PolicyError: The policy cannot be read.
+        PolicyError: The policy cannot be read, or a profile names a block that the model lacks.
     """
     _check_choice("level", level, LEVELS)
     _check_choice("on_imbalance", on_imbalance, ON_IMBALANCE)
@@ -100,6 +101,10 @@ def record(
         accept_coupled=accept_coupled,
         measure_visits=level == "shares",
     )
+    blocks = seen.grouping.blocks
+    profiles = {FULL: [1.0] * len(blocks)}
+    for name, profile in loaded.profiles.items() if loaded is not None else ():
+        profiles[name] = resolve_profile(profile, blocks)
     moment = now or datetime.now(UTC)
     run_dir.mkdir(parents=True, exist_ok=True)
     lock = RunLock(run_dir)
@@ -112,6 +117,7 @@ def record(
         "update_norms": update_norms,
         "state_every": state_every,
         "seal_rows": seal_rows,
+        "profiles": profiles,
         "groups": None if groups is None else {name: globs for name, globs in groups.items()},
     }
     begin = RunBegin(
@@ -142,7 +148,7 @@ def record(
     journal = RunJournal(
         run_dir,
         begin,
-        Admitter(run_dir, loaded, moment, seen.grouping.blocks, verify_content),
+        Admitter(run_dir, loaded, moment, profiles, verify_content),
         Sink(run_dir, numbers, prefixes if level == "shares" else (), seal_rows),
         state_every,
         lock,

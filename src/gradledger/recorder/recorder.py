@@ -144,6 +144,10 @@ class Recorder:
             self._release()
             self._journal.abort(self)
 
+    def balance(self) -> str:
+        """Say in a few words how the books stand, for progress bars."""
+        return self._journal.balance()
+
     # -- what a step asks -----------------------------------------------------------------
 
     def coupled(self) -> list[str]:

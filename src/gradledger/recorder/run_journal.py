@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -69,15 +70,13 @@ class RunJournal:
 
     def admit(self, recorder: Recorder, dataset: Any, metadata: Any) -> AdmittedDataset:
         """Decide a data set and write the decisions."""
-        admitted = self._admitter.admit(
+        return self._admitter.admit(
             dataset,
             metadata,
             recorder.examples,
             recorder.weights,
             lambda profiles: recorder.weights.refuse_coupled(profiles, recorder.coupled()),
         )
-        write_json(self.run_dir / "profiles.json", recorder.weights.by_block)
-        return admitted
 
     def commit(self, source: str, content: bytes) -> bytes:
         """Return the keyed commitment under the source's salt."""
@@ -138,6 +137,10 @@ class RunJournal:
             self._store_state(recorder, step.number)
         if verdict in ("unbalanced", "not finite") and self.begin.on_imbalance == "strict":
             self._stop_unbalanced(step)
+
+    def balance(self) -> str:
+        """Say how the books stand: the largest residual, or how many steps do not balance."""
+        return self.totals.in_words()
 
     def close(self, recorder: Recorder) -> None:
         """Seal, store the final state, write the end record and the manifest."""
@@ -204,15 +207,20 @@ class RunJournal:
 
     def _stop_unbalanced(self, step: Step) -> None:
         self._sink.seal()
-        worst = max(self._rows, key=lambda row: max(row.get("residual_ratio") or 0.0,
-                                                    row.get("gap_ratio") or 0.0))
+        bad = [row for row in self._rows if row["verdict"] in ("unbalanced", "not finite")]
+        worst = max(bad, key=lambda row: max(row["residual_ratio"] or 0.0, _gap(row)))
         name = next(g.name for g in self.begin.groups if g.group == worst["group"])
         raise BooksError(
             "B101",
-            observed=f"residual {worst.get('residual_ratio') or 0.0:.3g}, "
-            f"gap {worst.get('gap_ratio') or 0.0:.3g} ({worst['verdict']})",
+            observed=f"residual {worst['residual_ratio'] or 0.0:.3g}, "
+            f"gap {_gap(worst):.3g} ({worst['verdict']})",
             expected="both within the tolerance of the number format",
             where=f"step {step.number}, parameter group {name}",
             hint="the step is recorded; look at it with `gradledger books RUN --step "
             f"{step.number}`, or record with on_imbalance='flag'",
         )
+
+
+def _gap(row: Mapping[str, Any]) -> float:
+    """Gap ratio of a row; infinite where there is a gap and no visit was captured."""
+    return math.inf if row["gap_ratio"] is None else float(row["gap_ratio"])

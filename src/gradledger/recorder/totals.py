@@ -44,6 +44,14 @@ class Totals:
         if name not in self.largest or value > self.largest[name]["value"]:
             self.largest[name] = {"value": value, "step": row["step"], "group": row["group"]}
 
+    def in_words(self) -> str:
+        """Say how the books stand in a few words."""
+        bad = self.verdicts["unbalanced"] + self.verdicts["not finite"]
+        if bad:
+            return f"{bad} books unbalanced"
+        largest = self.largest.get("residual_ratio")
+        return f"balanced (residual {largest['value']:.0e})" if largest else ""
+
     def to_dict(self) -> dict[str, Any]:
         """Return the balance as plain values for the end record."""
         return {

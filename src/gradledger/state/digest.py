@@ -42,7 +42,7 @@ def digest_arrays(items: Iterable[tuple[str, Array]]) -> str:
         for text in (name.encode(), dtype_label(array.dtype).encode()):
             hasher.update(_number(len(text)) + text)
         hasher.update(b"".join(map(_number, (array.ndim, *array.shape, content.size))))
-        hasher.update(content)
+        hasher.update(content.data)
     return hasher.hexdigest()
 
 

@@ -34,8 +34,8 @@ ROW_WORDS: Final = 1024
 WORD_BYTES: Final = 8
 ROW_BYTES: Final = ROW_WORDS * WORD_BYTES
 
-#: Rows per pass: 512 KiB, so that the second product finds the row in the cache.
-_BLOCK_ROWS: Final = 64
+#: Rows per pass: 1 MiB, so that the second product finds the rows in the cache.
+_BLOCK_ROWS: Final = 128
 #: Rows from which on a second thread pays (32 MiB).
 _THREADED_ROWS: Final = 4096
 _NUM_THREADS: Final = 2
@@ -61,7 +61,7 @@ def pseudo_random(count: int, seed: int) -> Words:
 
 @cache
 def row_weights() -> tuple[Words, Words]:
-    """Return the weights of a row as it is and of the row with reversed bytes: odd, (1024,) each."""
+    """Return the odd weights of a row as it is and of its reversed words, (1024,) each."""
     weights = pseudo_random(2 * ROW_WORDS, seed=0x6772_6164) | np.uint64(1)
     weights.flags.writeable = False
     return weights[:ROW_WORDS], weights[ROW_WORDS:]
@@ -111,7 +111,7 @@ class Fingerprint:
     def __init__(self) -> None:
         self._heads: list[Head] = []
         self._lanes: list[Words] = []
-        self._rest: list[Bytes | bytes] = []
+        self._rest: list[memoryview | bytes] = []
 
     def add(self, name: str, array: Array) -> None:
         """Add an array: every bit counts, and so do name, dtype, shape and place in the order."""
@@ -131,7 +131,7 @@ class Fingerprint:
         self._heads.append(head)
         if lanes is not None:
             self._lanes.append(lanes)
-        self._rest.append(rest)
+        self._rest.append(rest.data)
         if rest.size % WORD_BYTES:
             self._rest.append(bytes(-rest.size % WORD_BYTES))
 
@@ -143,7 +143,9 @@ class Fingerprint:
         forward, backward = np.concatenate([*self._lanes, tail], axis=1)
         places = pseudo_random(len(forward), seed=0)
         mixed = mix(mix(forward ^ places) + backward)
-        total = mixed.sum(dtype=np.uint64, keepdims=True) ^ np.uint64(_head_hash(tuple(self._heads)))
+        total = mixed.sum(dtype=np.uint64, keepdims=True) ^ np.uint64(
+            _head_hash(tuple(self._heads))
+        )
         return f"{int(mix(total)[0]):016x}"
 
 

@@ -193,7 +193,7 @@ def test_an_unknown_block_is_refused_with_its_line(
     policy.write_text(POLICY.replace('blocks: "1", weight: 0.5', 'blocks: "layers.9", weight: 0.5'))
     run = training(adamw)
     model, optimizer = run.build()
-    with gl.record(tmp_path / "run", model, optimizer, policy=policy) as recorder:
-        with pytest.raises(PolicyError) as caught:
-            recorder.admit(run.data(), {"source": SOURCES})
+    with pytest.raises(PolicyError) as caught:
+        gl.record(tmp_path / "run", model, optimizer, policy=policy)
     assert "policy.yaml:" in caught.value.where
+    assert not (tmp_path / "run").exists()

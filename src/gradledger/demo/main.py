@@ -1,0 +1,181 @@
+"""The main job: train a small code model with every step booked, then question the ledger."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from gradledger.demo.data import DemoData, load_demo_data
+from gradledger.demo.manifest import default_cache
+from gradledger.demo.model import recipe_of
+from gradledger.demo.present import present
+from gradledger.demo.progress import StepProgress
+from gradledger.demo.train import Training
+from gradledger.errors import StorageError
+from gradledger.recorder import Recorder, record
+from gradledger.replay import Settled, settle
+from gradledger.schema import Coverage
+from gradledger.segment import read_json, write_json
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """What one demonstration left behind.
+
+    Attributes:
+        run_dir: The recorded run.
+        summary: What ``summary.json`` holds.
+        data: What was trained on.
+    """
+
+    run_dir: Path
+    summary: dict[str, Any]
+    data: DemoData
+
+
+def run(
+    size: str = "small",
+    out: str | Path | None = None,
+    cache: str | Path | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> int:
+    """Run the demonstration and show what the ledger answers.
+
+    Args:
+        size: ``tiny``, ``small`` or ``medium``.
+        out: Where the run is written; ``runs/demo-SIZE`` by default. An earlier demonstration
+            there is replaced; anything else is left alone.
+        cache: Folder of the wheels.
+        dtype: Format of the parameters.
+
+    Returns:
+        0 where every step balances, 1 where one does not.
+
+    Raises:
+        StorageError: The wheels are missing, or ``out`` holds something else.
+        InputError: There is no such size. Code I104.
+    """
+    console = Console(highlight=False)
+    done = demonstrate(size, out, cache, dtype, console)
+    present(done, console)
+    return 0 if done.summary["balanced"] else 1
+
+
+def demonstrate(
+    size: str,
+    out: str | Path | None,
+    cache: str | Path | None,
+    dtype: torch.dtype,
+    console: Console,
+) -> Demonstration:
+    """Train, settle and summarise; nothing is questioned yet."""
+    recipe = recipe_of(size)
+    run_dir = _clean(Path(out) if out is not None else Path("runs") / f"demo-{size}")
+    clock = _Clock()
+    with console.status("reading wheels, deciding files, training the tokenizer"):
+        data = load_demo_data(size, Path(cache) if cache is not None else default_cache())
+    console.print(data.describe())
+    clock.lap("corpus_seconds")
+    training = Training(recipe, data.vocab_size, torch.from_numpy(data.tokens), data.columns, dtype)
+    model, optimizer = training.build()
+    recorder = record(
+        run_dir,
+        model,
+        optimizer,
+        policy=data.policy_path,
+        on_imbalance="strict",
+        opening={"source": "random initialisation", "seed": recipe.seed},
+        seeds={"model": recipe.seed, "order": recipe.seed},
+        notes="demonstration; tokenizer " + json.dumps(data.tokenizer_record, sort_keys=True),
+    )
+    _announce(recorder.grouping.coverage, console)
+    with recorder:
+        with StepProgress(console, "training", recipe.steps, recorder) as progress:
+            training.run(recorder, progress.advance)
+    clock.lap("training_seconds")
+    with StepProgress(console, "settling", recipe.steps) as progress:
+        settled = settle(run_dir, training.build, lambda again: training.run(again, progress.advance))
+    clock.lap("settling_seconds")
+    summary = summarise(run_dir, recorder, settled, data, clock.laps)
+    write_json(run_dir.with_name(run_dir.name + ".summary.json"), summary)
+    return Demonstration(run_dir, summary, data)
+
+
+def summarise(
+    run_dir: Path, recorder: Recorder, settled: Settled, data: DemoData, laps: dict[str, float]
+) -> dict[str, Any]:
+    """Gather balance, coverage, counts and times of a demonstration."""
+    end, begin = read_json(run_dir / "end.json"), read_json(run_dir / "run.json")
+    shares = settled.shares[0]
+    visits = shares["accrued_contributions"]
+    sums = sum(values for line, values in shares.items() if line != "accrual_residual")
+    return {
+        "format": "gradledger.demo-summary/1",
+        "run": str(run_dir),
+        "balanced": end["balance"]["verdicts"]["unbalanced"] == 0
+        and end["balance"]["verdicts"]["not finite"] == 0,
+        "balance": end["balance"],
+        "coverage_percent": recorder.grouping.coverage.percent,
+        "parameters": recorder.grouping.coverage.num_updated,
+        "groups": len(recorder.grouping.groups),
+        "steps": end["num_steps"],
+        "visits": end["num_visits"],
+        "examples": end["totals"]["examples"],
+        "admitted": end["totals"]["admitted"],
+        "displacement": {
+            "sum_error": float(abs(sums - 1.0).max()),
+            "visits_share_median": float(torch.from_numpy(visits).median()),
+            "steps_bit_identical": settled.num_steps,
+        },
+        "counts": data.counts,
+        "seconds": laps,
+        "training": {key: end["totals"][key] for key in ("step_seconds", "record_seconds")},
+        "environment": begin["environment"],
+    }
+
+
+def _announce(coverage: Coverage, console: Console) -> None:
+    """Say what is captured before the first step."""
+    console.print(
+        f"capture covers {coverage.percent:.1f} % of {coverage.num_updated:,} parameters that the "
+        "optimizer updates"
+    )
+    for name, reason in coverage.unattributed:
+        console.print(f"  unattributed: {name} ({reason})", markup=False)
+
+
+def _clean(run_dir: Path) -> Path:
+    """Replace an earlier demonstration; refuse to touch anything else."""
+    if not run_dir.exists() or not any(run_dir.iterdir()):
+        return run_dir
+    begin = run_dir / "run.json"
+    if not begin.exists() or not read_json(begin)["notes"].startswith("demonstration"):
+        raise StorageError(
+            "S101",
+            observed=f"{run_dir} with content that is no demonstration",
+            expected="an empty directory or an earlier demonstration",
+            where="demo",
+            hint="choose another directory with --out",
+        )
+    shutil.rmtree(run_dir)
+    return run_dir
+
+
+class _Clock:
+    """Wall seconds between laps."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name] = now - self._last
+        self._last = now

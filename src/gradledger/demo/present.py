@@ -1,0 +1,137 @@
+"""Show what the ledger answers about the demonstration: readable tables, in the order of the story."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gradledger.ledger import Ledger, open_ledger
+from gradledger.query import inert
+
+if TYPE_CHECKING:
+    from gradledger.demo.main import Demonstration
+
+#: Values shown per table; what is left is added up in one row.
+_ROWS_SHOWN: Final = 10
+_ROWS_ASKED: Final = 100_000
+
+
+def present(done: Demonstration, console: Console) -> None:
+    """Answer the questions of the demonstration."""
+    with open_ledger(done.run_dir) as ledger:
+        block = _middle_block(ledger)
+        _heading(console, "Is it balanced?", f"gradledger books {done.run_dir}")
+        console.print(ledger.books())
+        for by in ("license", "class", "package"):
+            _heading(
+                console,
+                f"What shaped each block, by {by}?",
+                f"gradledger trace {done.run_dir} --by {by} --group BLOCK",
+            )
+            _by_block(ledger, by, console)
+        _heading(
+            console,
+            f"Which examples moved {block} most?",
+            f"gradledger trace {done.run_dir} --group {block} --top 5",
+        )
+        _top_examples(ledger, block, done, console)
+        package = _largest(ledger, "package")
+        _heading(
+            console,
+            f"What did {package} do?",
+            f"gradledger follow {done.run_dir} --where package={package}",
+        )
+        console.print(ledger.follow(where={"package": package}))
+        _heading(console, "What was refused, and why?", f"gradledger decide {done.run_dir}")
+        console.print(ledger.decisions())
+    _closing(done, console)
+
+
+def _heading(console: Console, question: str, command: str) -> None:
+    console.print()
+    console.rule(Text(question, style="bold"), align="left")
+    console.print(Text(f"$ {command}", style="dim"))
+
+
+def _middle_block(ledger: Ledger) -> str:
+    blocks = [block for block in ledger.begin.blocks if ".layers." in block]
+    return blocks[len(blocks) // 2]
+
+
+def _largest(ledger: Ledger, by: str) -> str:
+    """Name what owns the largest share of the whole displacement."""
+    return str(ledger.trace(by=by, top=1).rows[0]["key"])
+
+
+def _by_block(ledger: Ledger, by: str, console: Console) -> None:
+    """One row per value, one column per block: shares of each block's displacement."""
+    blocks = ledger.begin.blocks
+    shares: dict[str, dict[str, float]] = {}
+    for block in blocks:
+        for row in ledger.trace(block, by=by, top=_ROWS_ASKED).rows:
+            shares.setdefault(_word(row["key"]), {})[block] = row["share"] or 0.0
+    size = {key: max(abs(value) for value in row.values()) for key, row in shares.items()}
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(by, overflow="ellipsis", no_wrap=True, max_width=34)
+    for block in blocks:
+        table.add_column(_short(block), justify="right")
+    ranked = sorted(shares, key=lambda key: (-size[key], key))
+    for key in ranked[:_ROWS_SHOWN]:
+        cells = [f"{100 * shares[key].get(block, 0.0):+.1f}" for block in blocks]
+        table.add_row(Text(inert(key, 60)), *cells)
+    if len(ranked) > _ROWS_SHOWN:
+        rest = [
+            sum(shares[key].get(block, 0.0) for key in ranked[_ROWS_SHOWN:]) for block in blocks
+        ]
+        table.add_row(
+            f"{len(ranked) - _ROWS_SHOWN} more", *(f"{100 * value:+.1f}" for value in rest)
+        )
+    total = [sum(row.get(block, 0.0) for row in shares.values()) for block in blocks]
+    table.add_section()
+    table.add_row("all visits", *(f"{100 * value:+.1f}" for value in total), style="dim")
+    console.print(table)
+    console.print(
+        "percent of each block's displacement, accrual basis; the rest is inventory, revaluation "
+        "and decay",
+        style="dim",
+    )
+
+
+def _word(value: object) -> str:
+    return "(not recorded)" if value is None else str(value)
+
+
+def _short(block: str) -> str:
+    """Name a block in a narrow column."""
+    words = {"model.embed_tokens": "embed", "model.norm": "norm", "lm_head": "head"}
+    return words.get(block, block.removeprefix("model."))
+
+
+def _top_examples(ledger: Ledger, block: str, done: Demonstration, console: Console) -> None:
+    """Rank the examples of a block and quote the first lines of each."""
+    answer = ledger.trace(block, top=5)
+    console.print(answer)
+    for row in answer.rows[:3]:
+        text = done.data.text(int(row["example"]))
+        console.print(Text(f"\n#{row['rank']}  {inert(str(row['key']), 90)}", style="bold"))
+        for line in text.splitlines()[:6]:
+            console.print(Text("    " + inert(line, 92)))
+
+
+def _closing(done: Demonstration, console: Console) -> None:
+    displacement = done.summary["displacement"]
+    console.print()
+    console.rule(align="left")
+    console.print(
+        f"{done.summary['steps']} steps, {done.summary['visits']:,} visits, "
+        f"{done.summary['groups']} parameter groups; executed twice, "
+        f"{displacement['steps_bit_identical']} of {done.summary['steps']} steps bit-identical."
+    )
+    console.print(
+        f"Visits own {displacement['visits_share_median']:.2f} of the displacement (median over "
+        f"groups); all lines add up to 1 within {displacement['sum_error']:.1e}."
+    )
+    console.print(f"The run is in {done.run_dir}; ask it more with `gradledger --help`.")
