@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
@@ -87,10 +86,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (typer.Abort, KeyboardInterrupt):
         say("stopped")
         return EXIT_ERROR
-    except BrokenPipeError:
-        # The reader of a pipe (head, less) has seen enough; nothing is wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _complain_of_usage(error: Any, *, as_json: bool) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import Any
 
@@ -15,19 +16,20 @@ from gradledger.query import Answer, inert
 #: Exit codes: nothing wrong, findings, could not go on.
 EXIT_CLEAN, EXIT_FINDINGS, EXIT_ERROR = 0, 1, 2
 
-#: Columns of a page where no terminal says otherwise.
-_WIDTH = 100
-
 
 def show(answer: Answer, *, as_json: bool) -> int:
     """Write ``answer`` to stdout and return the exit code that it deserves."""
-    if as_json:
-        sys.stdout.write(to_json(answer.to_dict()) + "\n")
-    elif sys.stdout.isatty():
-        Console(highlight=False, markup=False, emoji=False).print(answer)
-    else:
-        sys.stdout.write(f"{answer}\n")
-    sys.stdout.flush()
+    try:
+        if as_json:
+            sys.stdout.write(to_json(answer.to_dict()) + "\n")
+        elif sys.stdout.isatty():
+            Console(highlight=False, markup=False, emoji=False).print(answer)
+        else:
+            sys.stdout.write(f"{answer}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) has seen enough; nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return EXIT_FINDINGS if answer.findings else EXIT_CLEAN
 
 

@@ -74,6 +74,28 @@ class DemoData:
         return self.windows[index].text
 
     @property
+    def vocab_size(self) -> int:
+        """Entries of the tokenizer."""
+        return int(self.tokenizer.get_vocab_size())
+
+    def describe(self) -> str:
+        """Return a few lines on what was read, what was decided and what is trained on."""
+        counts = self.counts
+        refused = {
+            verdict: number for verdict, number in counts["verdicts"].items() if verdict != "admit"
+        }
+        return "\n".join(
+            (
+                f"{counts['wheels']} wheels, {counts['files_found']} Python files;"
+                f" {counts['files_sampled']} sampled, {counts['files_admitted']} of them admitted",
+                f"{counts['windows_admitted']} windows of {WINDOW_TOKENS} tokens admitted;"
+                f" not admitted: {_listed(refused)}",
+                f"depth profiles: {_listed(counts['profiles'])}",
+                f"tokenizer of {self.vocab_size} entries, trained on admitted files alone",
+            )
+        )
+
+    @property
     def admitted(self) -> NDArray[np.int64]:
         """Places of the admitted windows, ascending."""
         verdicts = (decision.verdict == "admit" for decision in self.decisions)
@@ -171,6 +193,12 @@ def _choose(
         found = [(place, window) for place in places for window in cut[place]]
         chosen += found[:wanted]
     return sorted(chosen, key=lambda pair: (pair[0], pair[1].index))
+
+
+def _listed(counts: dict[str, int]) -> str:
+    """Names with their numbers, most first."""
+    ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    return ", ".join(f"{number} {name}" for name, number in ranked) or "none"
 
 
 def _counts(

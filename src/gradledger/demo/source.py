@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from gradledger.demo.measure import (
     bits_per_byte,
@@ -19,12 +19,9 @@ from gradledger.demo.measure import (
     is_vendored_path,
 )
 from gradledger.demo.wheels import Wheel
-from gradledger.rights import header_license, package_license
+from gradledger.rights import NOASSERTION, header_license, package_license
 
-__all__ = ["NOASSERTION", "SourceFile", "effective_license", "source_files"]
-
-#: SPDX's word for "nobody says".
-NOASSERTION: Final = "NOASSERTION"
+__all__ = ["SourceFile", "effective_license", "source_files"]
 
 
 @dataclass(frozen=True)
@@ -37,8 +34,11 @@ class SourceFile:
         path: Path within the wheel.
         text: The text, decoded as UTF-8; encoding it gives back the bytes exactly.
         sha256: SHA-256 of the bytes, hex; the publisher's RECORD gives the same.
-        license: SPDX expression of the package, ``NOASSERTION`` where its METADATA has none.
-        license_evidence: Which part of METADATA said so.
+        license: SPDX expression of the package; ``NOASSERTION`` where its METADATA has none, or
+            words that leave open what holds: part of a doubtful answer is no answer.
+        license_evidence: Field of METADATA that says so.
+        license_text: What that field says, word for word.
+        license_ambiguous: Whether the licence of this file rests on words that leave it open.
         file_license: SPDX expression in the file's own header, None without one.
         effective_license: The expression that holds for this file.
         vendored: Whether it lies in a folder for copies of other projects.
@@ -57,6 +57,8 @@ class SourceFile:
     sha256: str
     license: str
     license_evidence: str
+    license_text: str
+    license_ambiguous: bool
     file_license: str | None
     effective_license: str
     vendored: bool
@@ -81,6 +83,8 @@ class SourceFile:
             "path": self.path,
             "license": self.license,
             "license_evidence": self.license_evidence,
+            "license_text": self.license_text,
+            "license_ambiguous": self.license_ambiguous,
             "file_license": self.file_license,
             "effective_license": self.effective_license,
             "vendored": self.vendored,
@@ -119,6 +123,7 @@ def source_files(wheel: Wheel, *, min_bytes: int, max_bytes: int) -> Iterator[So
         Files in UTF-8, in the order of the wheel; files in another encoding are left out.
     """
     package = package_license(wheel.metadata)
+    license_expression = NOASSERTION if package.ambiguous else package.expression
     for file in wheel.files:
         if not min_bytes <= len(file.content) <= max_bytes:
             continue
@@ -134,10 +139,12 @@ def source_files(wheel: Wheel, *, min_bytes: int, max_bytes: int) -> Iterator[So
             path=file.path,
             text=text,
             sha256=file.sha256,
-            license=package.expression,
+            license=license_expression,
             license_evidence=package.source,
+            license_text=package.evidence,
+            license_ambiguous=package.ambiguous and header is None and not vendored,
             file_license=header,
-            effective_license=effective_license(package.expression, header, vendored=vendored),
+            effective_license=effective_license(license_expression, header, vendored=vendored),
             vendored=vendored,
             is_test=is_test_path(file.path),
             has_copyright_line=has_copyright_line(text),

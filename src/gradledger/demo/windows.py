@@ -31,6 +31,8 @@ COLUMNS: Final[tuple[str, ...]] = (
     "window",
     "license",
     "license_evidence",
+    "license_text",
+    "license_ambiguous",
     "file_license",
     "effective_license",
     "vendored",

@@ -75,7 +75,8 @@ def measure(
             rows += form.chunk(start, stop)
         total.addmv_(rows.T, weights[start:stop])
         dots[:, start:stop] = directions @ rows.T
-        rows.square_()
+        # Not square_(): that goes through pow and took five times as long.
+        torch.mul(rows, rows, out=rows)
         squared[start:stop] = rows.sum(1)
         if scale_squared is not None:
             scaled[start:stop] = rows @ scale_squared

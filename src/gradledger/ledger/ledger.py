@@ -7,9 +7,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from gradledger import query
 from gradledger.errors import QueryError
-from gradledger.query import Answer, Records, open_records
+from gradledger.query import (
+    Answer,
+    Records,
+    books,
+    decide,
+    decisions,
+    follow,
+    info,
+    open_records,
+    steps,
+    trace,
+)
 from gradledger.schema import RunBegin, RunEnd
 
 
@@ -40,7 +50,7 @@ class Ledger:
 
     def info(self) -> Answer:
         """Return what the run is: model, coverage, policy, optimizer, counts, balance, versions."""
-        return query.info(self._records)
+        return info(self._records)
 
     def steps(self, start: int | None = None, stop: int | None = None) -> Answer:
         """Return one row per step from ``start`` to ``stop``, both included.
@@ -48,7 +58,7 @@ class Ledger:
         Raises:
             QueryError: Q106 steps outside the run, Q111 no steps.
         """
-        return query.steps(self._records, start, stop)
+        return steps(self._records, start, stop)
 
     def books(
         self,
@@ -71,7 +81,7 @@ class Ledger:
         Raises:
             QueryError: Q104 group, Q106 steps, Q110 argument.
         """
-        return query.books(self._records, group, start=start, stop=stop, step=step, by=by)
+        return books(self._records, group, start=start, stop=stop, step=step, by=by)
 
     def trace(
         self,
@@ -100,7 +110,7 @@ class Ledger:
         Raises:
             QueryError: Q104 group, Q105 column, Q106 steps, Q107 measure, Q110 argument.
         """
-        return query.trace(
+        return trace(
             self._records,
             group,
             start=start,
@@ -140,7 +150,7 @@ class Ledger:
             QueryError: Q104 group, Q105 column, Q106 steps, Q108 nothing matches, Q110 argument.
         """
         filters = _filters(example, content_class, where, columns)
-        return query.follow(self._records, filters, group=group, start=start, stop=stop, by=by)
+        return follow(self._records, filters, group=group, start=start, stop=stop, by=by)
 
     def decide(
         self,
@@ -162,11 +172,11 @@ class Ledger:
             QueryError: Q105 column, Q108 nothing matches.
         """
         filters = _filters(example, content_class, where, columns)
-        return query.decide(self._records, filters) if filters else self.decisions()
+        return decide(self._records, filters) if filters else self.decisions()
 
     def decisions(self) -> Answer:
         """Return how many examples got each verdict, class and reason; refused ones first."""
-        return query.decisions(self._records)
+        return decisions(self._records)
 
     def close(self) -> None:
         """Let go of the files; nothing on disk changes."""

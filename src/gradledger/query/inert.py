@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Any
-
-#: Unicode categories that are shown as escapes: controls, formats, surrogates, private, separators.
-_ESCAPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 _LATIN, _BASIC = 0xFF, 0xFFFF
 
@@ -20,7 +16,7 @@ def inert(value: Any, limit: int = 120) -> str:
     parts: list[str] = []
     length = 0
     for char in str(value):
-        shown = char if unicodedata.category(char) not in _ESCAPED else _escape(char)
+        shown = char if char.isprintable() else _escape(char)
         length += len(shown)
         if length > limit:
             return "".join(parts)[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"

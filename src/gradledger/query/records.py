@@ -172,7 +172,10 @@ def _connect(records: Records) -> duckdb.DuckDBPyConnection:
     )
     connection.execute("SET parquet_metadata_cache=true")
     connection.execute("SET preserve_insertion_order=true")
-    connection.execute(f"SET allowed_directories=[{_literal(str(records.path) + '/')}]")
+    # A name with brackets is checked as it is written in the query, then as it is on disk.
+    folders = {f"{records.path}/", f"{_no_glob(str(records.path))}/"}
+    allowed = ", ".join(_literal(folder) for folder in sorted(folders))
+    connection.execute(f"SET allowed_directories=[{allowed}]")
     connection.execute("SET enable_external_access=false")
     connection.execute("SET lock_configuration=true")
     for folder, relation in RELATIONS.items():

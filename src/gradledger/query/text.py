@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.cells import cell_len, set_cell_size
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -97,12 +97,12 @@ def _form(largest: float, smallest: float, kind: str) -> str:
 
 
 def _table(table: Table, width: int) -> RenderableType:
-    shown = [place for place, column in enumerate(table.columns) if column.in_text]
-    columns = [table.columns[place] for place in shown]
+    places = [place for place, column in enumerate(table.columns) if column.in_text]
+    columns = [table.columns[place] for place in places]
     rows = _cut(table.rows)
     cells = [
         figures([row[place] for row in rows if row is not None], column.kind)
-        for place, column in zip(shown, columns, strict=True)
+        for place, column in zip(places, columns, strict=True)
     ]
     grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     widths = _widths(columns, cells, width)
@@ -117,12 +117,16 @@ def _table(table: Table, width: int) -> RenderableType:
     number = 0
     for row in rows:
         if row is None:
-            hidden = len(table.rows) - MAX_ROWS + 1
-            grid.add_row(Text(f"... {hidden} more rows", style="dim"))
+            grid.add_row(Text("...", style="dim"))
             continue
         grid.add_row(*(Text(_crop(c[number], w)) for c, w in zip(cells, widths, strict=True)))
         number += 1
-    return Padding(grid, (0, 0, 0, _INDENT))
+    shown = Padding(grid, (0, 0, 0, _INDENT))
+    if len(rows) == len(table.rows):
+        return shown
+    hidden = len(table.rows) - MAX_ROWS + 1
+    more = Text(f"{hidden} more rows in JSON and Arrow", style="dim")
+    return Group(shown, Padding(more, (0, 0, 0, _INDENT)))
 
 
 def _crop(cell: str, width: int) -> str:

@@ -38,9 +38,9 @@ def digest_arrays(items: Iterable[tuple[str, Array]]) -> str:
     hasher = hashlib.sha256(b"gradledger.arrays/1\0" + _number(len(named)))
     for name in sorted(named):
         array = named[name]
-        content = byte_view(array)
         for text in (name.encode(), dtype_label(array.dtype).encode()):
             hasher.update(_number(len(text)) + text)
+        content = byte_view(array)
         hasher.update(b"".join(map(_number, (array.ndim, *array.shape, content.size))))
         hasher.update(content.data)
     return hasher.hexdigest()

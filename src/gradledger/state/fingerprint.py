@@ -36,9 +36,9 @@ ROW_BYTES: Final = ROW_WORDS * WORD_BYTES
 
 #: Rows per pass: 1 MiB, so that the second product finds the rows in the cache.
 _BLOCK_ROWS: Final = 128
-#: Rows from which on a second thread pays (32 MiB).
-_THREADED_ROWS: Final = 4096
-_NUM_THREADS: Final = 2
+#: Rows from which on a second thread pays (8 MiB), and the grain in which they are halved.
+_THREADED_ROWS: Final = 1024
+_PART_ROWS: Final = 512
 
 # Constants of splitmix64 (Steele, Lea and Flood, 2014).
 _STEP: Final = np.uint64(0x9E3779B97F4A7C15)
@@ -74,24 +74,11 @@ def row_lanes(content: Bytes) -> Words:
         content: Shape (R * 8192,).
 
     Returns:
-        Shape (2, R): rows as they are, rows with reversed bytes.
+        Shape (2, R): rows as they are, rows with reversed words.
     """
     rows = content.view("<u8").reshape(-1, ROW_WORDS)
     lanes = np.empty((2, len(rows)), np.uint64)
-    if len(rows) < _THREADED_ROWS:
-        _fill_lanes(rows, lanes)
-        return lanes
-    part = -(-len(rows) // _NUM_THREADS)
-    starts = range(0, len(rows), part)
-    with ThreadPoolExecutor(_NUM_THREADS) as pool:
-        list(
-            pool.map(
-                lambda start: _fill_lanes(
-                    rows[start : start + part], lanes[:, start : start + part]
-                ),
-                starts,
-            )
-        )
+    _fill_lanes(rows, lanes)
     return lanes
 
 
@@ -105,20 +92,52 @@ def _fill_lanes(rows: Words, lanes: Words) -> None:
         np.einsum("ij,j->i", reverse[block], backward, out=lanes[1, block])
 
 
+def _fill_all(jobs: list[tuple[Words, Words]]) -> None:
+    """Multiply the rows of many arrays, on two threads where there is enough to do."""
+    num_rows = sum(len(rows) for rows, _ in jobs)
+    if num_rows < _THREADED_ROWS:
+        _fill_each(jobs)
+        return
+    parts = [
+        (rows[start : start + _PART_ROWS], lanes[:, start : start + _PART_ROWS])
+        for rows, lanes in jobs
+        for start in range(0, len(rows), _PART_ROWS)
+    ]
+    ends = np.cumsum([len(rows) for rows, _ in parts])
+    half = int(np.searchsorted(ends, num_rows / 2)) + 1
+    with ThreadPoolExecutor(1) as other:
+        pending = other.submit(_fill_each, parts[half:])
+        _fill_each(parts[:half])
+        pending.result()
+
+
+def _fill_each(jobs: list[tuple[Words, Words]]) -> None:
+    for rows, lanes in jobs:
+        _fill_lanes(rows, lanes)
+
+
 class Fingerprint:
-    """Collects arrays in order; ``hexdigest`` gives their fingerprint."""
+    """Collects arrays in order; ``hexdigest`` reads them and gives their fingerprint."""
 
     def __init__(self) -> None:
         self._heads: list[Head] = []
         self._lanes: list[Words] = []
+        self._rows: list[tuple[Words, Words]] = []
         self._rest: list[memoryview | bytes] = []
 
     def add(self, name: str, array: Array) -> None:
-        """Add an array: every bit counts, and so do name, dtype, shape and place in the order."""
+        """Add an array: every bit counts, and so do name, dtype, shape and place in the order.
+
+        Large arrays are read by ``hexdigest`` only, and must not change before.
+        """
+        head = (name, dtype_label(array.dtype), array.shape)
         content = byte_view(array)
-        split = content.size - content.size % ROW_BYTES
-        lanes = row_lanes(content[:split]) if split else None
-        self.add_parts((name, dtype_label(array.dtype), array.shape), lanes, content[split:])
+        num_rows, lanes = content.size // ROW_BYTES, None
+        if num_rows:
+            lanes = np.empty((2, num_rows), np.uint64)
+            whole = content[: num_rows * ROW_BYTES]
+            self._rows.append((whole.view("<u8").reshape(num_rows, ROW_WORDS), lanes))
+        self.add_parts(head, lanes, content[num_rows * ROW_BYTES :])
 
     def add_parts(self, head: Head, lanes: Words | None, rest: Bytes) -> None:
         """Add an array whose full rows were multiplied elsewhere, such as on a device.
@@ -137,6 +156,7 @@ class Fingerprint:
 
     def hexdigest(self) -> str:
         """Return 16 hex digits."""
+        _fill_all(self._rows)
         rest = b"".join(self._rest)
         rest += bytes(-len(rest) % ROW_BYTES)
         tail = row_lanes(np.frombuffer(rest, np.uint8))

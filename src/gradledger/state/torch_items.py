@@ -45,8 +45,8 @@ def plain_tensor(tensor: Tensor, name: str) -> Tensor:
         StorageError: Its elements are not laid out in memory one by one: sparse, quantized, meta,
             lazily initialised or sharded. Code S124.
     """
-    kind = _oddity(tensor)
-    if kind:
+    usual = type(tensor) is Tensor or type(tensor) is nn.Parameter
+    if kind := _oddity(tensor, usual=usual):
         raise StorageError(
             "S124",
             observed=f"a {kind} tensor",
@@ -54,7 +54,8 @@ def plain_tensor(tensor: Tensor, name: str) -> Tensor:
             where=name,
             hint="gather or convert it first",
         )
-    return tensor.detach().resolve_conj().resolve_neg()
+    tensor = tensor.detach()
+    return tensor.resolve_conj().resolve_neg() if tensor.is_conj() or tensor.is_neg() else tensor
 
 
 def tensor_array(tensor: Tensor, name: str) -> Array:
@@ -67,7 +68,9 @@ def tensor_array(tensor: Tensor, name: str) -> Array:
     Raises:
         StorageError: The tensor has no plain elements. Code S124.
     """
-    tensor = plain_tensor(tensor, name).cpu()
+    tensor = plain_tensor(tensor, name)
+    if not tensor.is_cpu:
+        tensor = tensor.cpu()
     if tensor.dtype in _NATIVE:
         return tensor.numpy()
     label = labelled(dtype_name(tensor.dtype), tensor.element_size())
@@ -178,11 +181,12 @@ def _plain_array(value: Any, path: str) -> Array:
     )
 
 
-def _oddity(tensor: Tensor) -> str:
-    if isinstance(tensor, nn.UninitializedParameter | nn.UninitializedBuffer):
-        return "not yet initialised"
-    if hasattr(tensor, "to_local"):
-        return "sharded"
+def _oddity(tensor: Tensor, *, usual: bool) -> str:
+    if not usual:
+        if isinstance(tensor, nn.UninitializedParameter | nn.UninitializedBuffer):
+            return "not yet initialised"
+        if hasattr(tensor, "to_local"):
+            return "sharded"
     if tensor.layout is not torch.strided:
         return "sparse"
     if tensor.is_quantized:

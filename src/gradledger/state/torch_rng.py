@@ -90,7 +90,7 @@ def write_rng(state: RngState) -> None:
         torch.set_rng_state(cpu)
         for number, device in enumerate(devices):
             torch.cuda.set_rng_state(device, number)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, RuntimeError) as error:
         if before is not state:
             write_rng(before)
         raise _misfit(f"{type(error).__name__}: {error}") from error

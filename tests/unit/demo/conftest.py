@@ -68,6 +68,8 @@ def make_file() -> Callable[..., SourceFile]:
             "sha256": digest or hashlib.sha256(content).hexdigest(),
             "license": "MIT",
             "license_evidence": "License-Expression",
+            "license_text": "MIT",
+            "license_ambiguous": False,
             "file_license": None,
             "effective_license": "MIT",
             "vendored": False,

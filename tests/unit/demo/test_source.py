@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from gradledger.demo.manifest import WheelPin
-from gradledger.demo.source import NOASSERTION, SourceFile, effective_license, source_files
+from gradledger.demo.source import SourceFile, effective_license, source_files
 from gradledger.demo.wheels import read_wheel
+from gradledger.rights import NOASSERTION
 
 Make = Callable[..., WheelPin]
 HEADER = "# SPDX-License-Identifier: Apache-2.0\n"
@@ -65,9 +66,38 @@ def test_a_choice_stays_a_choice(make_wheel: Make, tmp_path: Path) -> None:
     assert files["a.py"].effective_license == "MIT OR Apache-2.0"
 
 
-@pytest.mark.parametrize("metadata", ["", "License: UNKNOWN\n", "License: Dual License\n"])
-def test_no_licence_is_noassertion(make_wheel: Make, tmp_path: Path, metadata: str) -> None:
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        "",
+        "License: UNKNOWN\n",
+        "License: Dual License\n",
+        "Classifier: License :: OSI Approved :: BSD License\n"
+        "Classifier: License :: OSI Approved :: Apache Software License\n",
+        "Classifier: License :: OSI Approved :: Python Software Foundation License\n"
+        "Classifier: License :: OSI Approved :: GNU General Public License (GPL)\n",
+    ],
+)
+def test_no_licence_and_a_doubtful_one_are_noassertion(
+    make_wheel: Make, tmp_path: Path, metadata: str
+) -> None:
     assert read(make_wheel, tmp_path, metadata, a="x\n")["a.py"].license == NOASSERTION
+
+
+def test_words_that_leave_it_open_are_marked(make_wheel: Make, tmp_path: Path) -> None:
+    files = read(make_wheel, tmp_path, "License: BSD\n", a="x\n", b=HEADER, p___vendor__c="y\n")
+    assert [file.license_text for file in files.values()] == ["BSD"] * 3
+    assert {path: file.license_ambiguous for path, file in files.items()} == {
+        "a.py": True,
+        "b.py": False,
+        "p/_vendor/c.py": False,
+    }
+
+
+def test_a_header_that_cannot_be_read_hides_the_package(make_wheel: Make, tmp_path: Path) -> None:
+    text = "# SPDX-License-Identifier: My-Own\nx = 1\n"
+    file = read(make_wheel, tmp_path, "License-Expression: MIT\n", a=text)["a.py"]
+    assert file.file_license == file.effective_license == NOASSERTION
 
 
 def test_facts_of_a_file(make_wheel: Make, tmp_path: Path) -> None:

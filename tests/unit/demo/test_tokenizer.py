@@ -82,6 +82,22 @@ def test_no_files_are_refused() -> None:
 
 def _trained() -> Tokenizer:
     file = SourceFile(
-        "p", "1", "m.py", "x = 1\n", "0" * 64, "MIT", "", None, "MIT", *[False] * 3, 6, 1, 2.0
+        package="p",
+        version="1",
+        path="m.py",
+        text="x = 1\n",
+        sha256="0" * 64,
+        license="MIT",
+        license_evidence="License",
+        license_text="MIT",
+        license_ambiguous=False,
+        file_license=None,
+        effective_license="MIT",
+        vendored=False,
+        is_test=False,
+        has_copyright_line=False,
+        num_bytes=6,
+        num_lines=1,
+        band=2.0,
     )
     return train_tokenizer([file], 256)[0]

@@ -122,5 +122,21 @@ def _like(file: SourceFile, text: str) -> SourceFile:
 
 
 _FILE = SourceFile(
-    "p", "1", "m.py", CODE, "0" * 64, "MIT", "", None, "MIT", False, False, False, 9, 1, 2.0
+    package="p",
+    version="1",
+    path="m.py",
+    text=CODE,
+    sha256="0" * 64,
+    license="MIT",
+    license_evidence="License",
+    license_text="MIT",
+    license_ambiguous=False,
+    file_license=None,
+    effective_license="MIT",
+    vendored=False,
+    is_test=False,
+    has_copyright_line=False,
+    num_bytes=6,
+    num_lines=1,
+    band=2.0,
 )

@@ -138,7 +138,9 @@ def test_batch_normalisation_refuses_profiles(
     adamw: Any, training: Any, tmp_path: Path, policy: Path
 ) -> None:
     def model() -> nn.Module:
-        return nn.Sequential(nn.Linear(7, 8), nn.BatchNorm1d(8), nn.Linear(8, 2))
+        return nn.Sequential(
+            nn.Linear(7, 8), nn.Linear(8, 8), nn.BatchNorm1d(8), nn.Linear(8, 2)
+        )
 
     run = training(adamw, make_model=model)
     net, optimizer = run.build()

@@ -35,7 +35,7 @@ class Disk:
 
     @staticmethod
     def every_failure(act: Callable[[], Any]) -> Iterator[int]:
-        """Run ``act`` with the first call failing, then the second, ...; yield after each failure."""
+        """Run ``act`` with its first call failing, then its second, ...; yield after each."""
         place = 0
         while True:
             with pytest.MonkeyPatch.context() as patch:

@@ -48,11 +48,17 @@ def test_nothing_is_seen_before_the_end(tmp_path: Path) -> None:
 def test_an_error_inside_keeps_the_old(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
-    with pytest.raises(KeyError), AtomicFile(path) as file:
-        file.write(b"new")
-        raise KeyError
+    file = AtomicFile(path)
+    file.write(b"new")
+    with pytest.raises(KeyError):
+        _fail_inside(file)
     assert path.read_bytes() == b"old"
     assert _names(tmp_path) == ["file"]
+
+
+def _fail_inside(file: AtomicFile) -> None:
+    with file:
+        raise KeyError
 
 
 @given(name=st.sampled_from(["run.json", "part-000000.parquet", "step=5"]))
@@ -73,7 +79,7 @@ def test_every_failing_call_leaves_old_or_new(tmp_path: Path, old: bytes | None,
         num_failures += 1
         found = path.read_bytes() if path.exists() else None
         assert found in (old, new)
-        left = [name for name in _names(path.parent)] if path.parent.exists() else []
+        left = _names(path.parent) if path.parent.exists() else []
         assert set(left) <= {"file"}
         if found == new:
             path.unlink()

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from gradledger.errors import StorageError
+from gradledger.state import fingerprint_arrays
+from gradledger.state.fingerprint import ROW_BYTES, Fingerprint, row_lanes
+from gradledger.state.torch_fingerprint import (
+    _fetch,
+    _start_on_device,
+    device_lanes,
+    fingerprint_tensors,
+    training_fingerprint,
+)
+from gradledger.state.torch_items import tensor_array
+
+
+def test_the_device_formula_gives_the_bits_of_numpy() -> None:
+    content = np.frombuffer(np.random.default_rng(0).bytes(70 * ROW_BYTES), np.uint8)
+    words = torch.from_numpy(content.copy()).view(torch.int64).reshape(70, -1)
+    lanes = device_lanes(words).numpy().view(np.uint64)
+    assert np.array_equal(lanes, row_lanes(content))
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    counts=st.lists(st.sampled_from([0, 1, 3, 2048, 2049, 5001]), max_size=5),
+    dtype=st.sampled_from([torch.float32, torch.bfloat16, torch.int64, torch.bool]),
+)
+def test_the_device_path_assembles_what_the_host_path_does(
+    counts: list[int], dtype: torch.dtype
+) -> None:
+    """Run the device's code on the CPU: products, rests and heads end up in the same places."""
+    tensors = [(f"t{place}", (torch.rand(n) * 9).to(dtype)) for place, n in enumerate(counts)]
+    started = [_start_on_device(name, tensor) for name, tensor in tensors]
+    fingerprint = Fingerprint()
+    for (head, _, _), (lanes, rest) in zip(started, _fetch(started), strict=True):
+        fingerprint.add_parts(head, lanes if lanes.size else None, rest)
+    assert fingerprint.hexdigest() == fingerprint_tensors(tensors)
+
+
+def test_slices_at_odd_offsets_on_a_device() -> None:
+    whole = torch.arange(20_000, dtype=torch.uint8)
+    _, lanes, rest = _start_on_device("a", whole[3:])
+    assert np.array_equal(
+        lanes.numpy().view(np.uint64), row_lanes(whole[3:].clone()[: 2 * ROW_BYTES].numpy())
+    )
+    assert torch.equal(rest, whole[3 + 2 * ROW_BYTES :])
+
+
+@pytest.mark.gpu
+def test_a_device_gives_the_fingerprint_of_the_host() -> None:
+    tensors = [
+        ("a", torch.randn(3000, 70)),
+        ("b", torch.randn(7).bfloat16()),
+        ("c", torch.arange(5)),
+        ("d", torch.randn(64, 64).half().t()),
+    ]
+    moved = [(name, t.cuda() if name != "c" else t) for name, t in tensors]
+    assert fingerprint_tensors(moved) == fingerprint_tensors(tensors)
+
+
+def test_tensors_and_arrays_agree() -> None:
+    tensors = [("a", torch.randn(9, 700)), ("b", torch.randn(3).bfloat16())]
+    arrays = [(name, tensor_array(tensor, name)) for name, tensor in tensors]
+    assert fingerprint_tensors(tensors) == fingerprint_arrays(arrays)
+    assert fingerprint_tensors(arrays) == fingerprint_arrays(arrays)
+
+
+def test_every_part_of_a_training_state_counts() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 2))
+    model.register_buffer("hidden", torch.zeros(3), persistent=False)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    seen = {training_fingerprint(model, optimizer)}
+    model(torch.randn(5, 4)).sum().backward()
+    seen.add(training_fingerprint(model, optimizer))
+    optimizer.step()
+    state = optimizer.state[model[0].weight]
+    changes = [
+        lambda: None,
+        lambda: model.get_buffer("hidden")[1].fill_(-0.0),
+        lambda: model[1].running_mean[0].add_(1),
+        lambda: state["step"].add_(1),
+        lambda: state["exp_avg"][0, 0].add_(1e-3),
+        lambda: state.update(note="text"),
+        lambda: state.update(count=3),
+        lambda: state.pop("exp_avg_sq"),
+    ]
+    with torch.no_grad():
+        for change in changes:
+            change()
+            seen.add(training_fingerprint(model, optimizer))
+    # The forward pass moved running statistics, then came the step, then each change.
+    assert len(seen) == 2 + len(changes)
+
+
+def test_a_schedule_between_steps_is_no_change_of_state() -> None:
+    model = nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    before = training_fingerprint(model, optimizer)
+    optimizer.param_groups[0]["lr"] = 0.01
+    assert training_fingerprint(model, optimizer) == before
+
+
+@pytest.mark.parametrize(
+    ("tensor", "kind"),
+    [
+        (torch.eye(3).to_sparse(), "sparse"),
+        (torch.empty(3, device="meta"), "meta"),
+        (nn.LazyLinear(3).weight, "not yet initialised"),
+    ],
+)
+def test_tensors_without_plain_elements_are_refused(tensor: torch.Tensor, kind: str) -> None:
+    with pytest.raises(StorageError) as caught:
+        fingerprint_tensors([("a", tensor)])
+    assert caught.value.code == "S124"
+    assert kind in caught.value.observed
