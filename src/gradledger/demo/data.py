@@ -84,16 +84,17 @@ class DemoData:
         refused = {
             verdict: number for verdict, number in counts["verdicts"].items() if verdict != "admit"
         }
-        return "\n".join(
-            (
-                f"{counts['wheels']} wheels, {counts['files_found']} Python files;"
-                f" {counts['files_sampled']} sampled, {counts['files_admitted']} of them admitted",
-                f"{counts['windows_admitted']} windows of {WINDOW_TOKENS} tokens admitted;"
-                f" not admitted: {_listed(refused)}",
-                f"depth profiles: {_listed(counts['profiles'])}",
-                f"tokenizer of {self.vocab_size} entries, trained on admitted files alone",
-            )
+        files = (
+            f"{counts['wheels']} wheels, {counts['files_found']} Python files;"
+            f" {counts['files_sampled']} sampled, {counts['files_admitted']} of them admitted"
         )
+        windows = (
+            f"{counts['windows_admitted']} windows of {WINDOW_TOKENS} tokens admitted;"
+            f" not admitted: {_listed(refused)}"
+        )
+        profiles = f"depth profiles: {_listed(counts['profiles'])}"
+        tokenizer = f"tokenizer of {self.vocab_size} entries, trained on admitted files alone"
+        return "\n".join((files, windows, profiles, tokenizer))
 
     @property
     def admitted(self) -> NDArray[np.int64]:

@@ -25,7 +25,9 @@ MAX_INTEGER: Final = 2**53 - 1
 _MAX_DIGITS: Final = 17
 
 _INTEGER: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\Z")
-_FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
+_FLOAT: Final = re.compile(
+    r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z"
+)
 _WORDS: Final[dict[str, Any]] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -81,13 +83,7 @@ def read_document(source: Source) -> Document:
     """
     size = len(source.text.encode("utf-8", "surrogatepass"))
     if size > MAX_BYTES:
-        raise PolicyError(
-            "P102",
-            observed=f"{size:,} bytes",
-            expected=f"at most {MAX_BYTES:,}",
-            where=source.name,
-            hint="keep long lists in the data, as an attribute, instead of in the policy",
-        )
+        raise too_large(size, source.name)
     reader = _Reader(source)
     try:
         return reader.read()
@@ -106,6 +102,17 @@ def read_document(source: Source) -> Document:
             expected="printable text",
             where=source.where(error.position),
         ) from error
+
+
+def too_large(size: int, name: str) -> PolicyError:
+    """Return the error for a document of ``size`` bytes."""
+    return PolicyError(
+        "P102",
+        observed=f"{size:,} bytes",
+        expected=f"at most {MAX_BYTES:,}",
+        where=name,
+        hint="keep long lists in the data, as an attribute, instead of in the policy",
+    )
 
 
 class _Reader:
@@ -129,8 +136,8 @@ class _Reader:
 
     def _node(self, event: yaml.Event, events: Iterator[yaml.Event], path: Path) -> Any:
         self._check(event, path)
-        start, stop = event.start_mark.index, event.end_mark.index
-        self._document.values[path] = Span(start, stop)
+        span = _span(event)
+        self._document.values[path] = span
         if isinstance(event, yaml.MappingStartEvent):
             return self._mapping(events, path)
         if isinstance(event, yaml.SequenceStartEvent):
@@ -138,7 +145,9 @@ class _Reader:
             while not isinstance(event := next(events), yaml.SequenceEndEvent):
                 items.append(self._node(event, events, (*path, len(items))))
             return items
-        self._document.values[path] = Span(start, stop, event.style or "", event.value)
+        if not isinstance(event, yaml.ScalarEvent):
+            raise self._refused(event, "a document without content")
+        self._document.values[path] = Span(span.start, span.stop, event.style or "", event.value)
         return self._scalar(event)
 
     def _mapping(self, events: Iterator[yaml.Event], path: Path) -> dict[str, Any]:
@@ -149,7 +158,7 @@ class _Reader:
                 raise self._refused(event, "a key that is not text")
             name = event.value
             self._check_characters(event)
-            where = self._source.where(event.start_mark.index)
+            where = self._source.where(_start(event))
             if name == "<<" and event.implicit[0]:
                 raise self._refused(event, "a merge key")
             if name in members:
@@ -161,23 +170,23 @@ class _Reader:
                     hint="merge the two or rename one",
                 )
             inner = (*path, name)
-            self._document.keys[inner] = Span(event.start_mark.index, event.end_mark.index)
+            self._document.keys[inner] = _span(event)
             members[name] = self._node(next(events), events, inner)
         return members
 
     def _check(self, event: yaml.Event, path: Path) -> None:
         if isinstance(event, yaml.AliasEvent):
             raise self._refused(event, f"the alias *{event.anchor}")
-        if event.anchor is not None:
-            raise self._refused(event, f"the anchor &{event.anchor}")
-        if event.tag is not None:
-            raise self._refused(event, f"the tag {shown(event.tag)}")
+        if getattr(event, "anchor", None) is not None:
+            raise self._refused(event, f"the anchor &{event.anchor}")  # type: ignore[attr-defined]
+        if getattr(event, "tag", None) is not None:
+            raise self._refused(event, f"the tag {shown(event.tag)}")  # type: ignore[attr-defined]
         if len(path) >= MAX_DEPTH and isinstance(event, yaml.CollectionStartEvent):
             raise PolicyError(
                 "P106",
                 observed=f"more than {MAX_DEPTH} levels",
                 expected=f"at most {MAX_DEPTH}",
-                where=self._source.where(event.start_mark.index),
+                where=self._source.where(_start(event)),
             )
 
     def _refused(self, event: yaml.Event, what: str) -> PolicyError:
@@ -185,7 +194,7 @@ class _Reader:
             "P104",
             observed=what,
             expected="one document of plain mappings, lists and scalars",
-            where=self._source.where(event.start_mark.index),
+            where=self._source.where(_start(event)),
             hint="write the value out where it is used",
         )
 
@@ -195,7 +204,7 @@ class _Reader:
                 "P107",
                 observed=f"the character U+{ord(found.group()):04X}",
                 expected="printable text",
-                where=self._source.where(event.start_mark.index),
+                where=self._source.where(_start(event)),
             )
 
     def _scalar(self, event: yaml.ScalarEvent) -> Any:
@@ -211,8 +220,19 @@ class _Reader:
                     "P113",
                     observed=shown(text),
                     expected="an integer between -(2**53 - 1) and 2**53 - 1",
-                    where=self._source.where(event.start_mark.index),
+                    where=self._source.where(_start(event)),
                     hint="quote it if it is text",
                 )
             return int(text)
         return float(text) if _FLOAT.match(text) else text
+
+
+def _start(event: yaml.Event) -> int:
+    return _span(event).start
+
+
+def _span(event: yaml.Event) -> Span:
+    """Return where an event stands; PyYAML marks all events that it makes of a text."""
+    if event.start_mark is None or event.end_mark is None:
+        return Span(0, 0)
+    return Span(event.start_mark.index, event.end_mark.index)

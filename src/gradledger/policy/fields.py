@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from gradledger.errors import PolicyError
 from gradledger.policy.document import Document, Path
-from gradledger.policy.model import FORMAT, PolicySpec
+from gradledger.policy.model import FORMAT, MAX_PREDICATE_CHARACTERS, PolicySpec
 from gradledger.policy.place import shown
 
 #: What a field wanted, in words, by the kind of pydantic's error.
@@ -33,7 +33,7 @@ def check_fields(document: Document) -> PolicySpec:
 
     Raises:
         PolicyError: P111 field missing, P112 field not known, P113 value does not fit, P114 format
-            not known.
+            not known, P121 predicate too long.
     """
     content = document.content
     if not isinstance(content, dict):
@@ -70,6 +70,14 @@ def _first(document: Document, errors: list[ErrorDetails]) -> PolicyError:
             observed=f"no field {first['loc'][-1]!r}",
             expected=f"one in {_called(path)}",
             where=document.where(path),
+        )
+    if first["type"] == "string_too_long" and path[-1] == "when":
+        return PolicyError(
+            "P121",
+            observed=f"{len(_at(document.content, path)):,} characters",
+            expected=f"at most {MAX_PREDICATE_CHARACTERS:,}",
+            where=document.where(path),
+            hint="put long lists into params, or split the rule",
         )
     wanted = dict.fromkeys(_wanted(error) for place, error in placed if place == path)
     is_key = first["loc"][-1] == "[key]"
@@ -110,12 +118,11 @@ def _path(content: Any, location: Iterable[str | int]) -> Path:
     """Return the part of pydantic's location that exists in the document."""
     path: list[str | int] = []
     for step in location:
-        if isinstance(content, dict) and isinstance(step, str) and step in content:
-            content = content[step]
-        elif isinstance(content, list) and isinstance(step, int) and step < len(content):
-            content = content[step]
-        else:
+        in_mapping = isinstance(content, dict) and isinstance(step, str) and step in content
+        in_list = isinstance(content, list) and isinstance(step, int) and step < len(content)
+        if not (in_mapping or in_list):
             break
+        content = content[step]
         path.append(step)
     return tuple(path)
 

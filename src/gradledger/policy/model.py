@@ -44,7 +44,7 @@ class AttributeSpec(_Fields):
         description="Type of its values; 'spdx' is the text of a licence expression."
     )
     description: Prose = ""
-    personal: StrictBool = Field(False, description="Whether its values are personal data.")
+    personal: StrictBool = Field(default=False, description="Whether its values are personal data.")
 
 
 class RuleSpec(_Fields):
@@ -124,7 +124,7 @@ class PolicySpec(_Fields):
     classes: tuple[ClassSpec, ...] = Field((), max_length=256)
     bands: BandsSpec | None = None
     profiles: dict[Label, ProfileSpec] = Field({}, max_length=256)
-    assign: AssignSpec = AssignSpec()
+    assign: AssignSpec = AssignSpec(by=())
 
 
 def json_schema() -> dict[str, Any]:

@@ -147,20 +147,19 @@ Node = Predicate | Operand
 
 def children(node: Node) -> tuple[Node, ...]:
     """Return the nodes below a node, from left to right."""
+    found: tuple[Node, ...] = ()
     match node:
-        case Not(part=part):
-            return (part,)
         case And(parts=parts) | Or(parts=parts):
-            return parts
+            found = parts
         case Compare(left=left, right=right):
-            return (left, right)
+            found = (left, right)
         case Affix(operand=operand, part=part):
-            return (operand, part)
-        case Holds(operand=operand) | Member(operand=operand) | Like(operand=operand):
-            return (operand,)
-        case Apply(argument=argument):
-            return (argument,)
-    return ()
+            found = (operand, part)
+        case Holds(operand=one) | Member(operand=one) | Like(operand=one):
+            found = (one,)
+        case Not(part=one) | Apply(argument=one):
+            found = (one,)
+    return found
 
 
 def walk(node: Node) -> Iterator[Node]:

@@ -178,10 +178,16 @@ def value_sql(scope: Scope, measure: str | None = None) -> ValueSql:
     return ValueSql(
         with_sql="",
         source="displacement_visits v",
-        where=f"v.interval IN ({numbers(item.number for item in scope.intervals)})",
+        where=settled_sql(scope, "v"),
         plain=" + ".join(shares),
         careful=" + ".join(_or_zero(term) for term in shares),
     )
+
+
+def settled_sql(scope: Scope, alias: str) -> str:
+    """Return SQL of the chosen intervals; numbers alone restart with every settling pass."""
+    keys = ", ".join(f"({item.number}, {item.start}, {item.stop})" for item in scope.intervals)
+    return f"({alias}.interval, {alias}.start_step, {alias}.stop_step) IN ({keys})"
 
 
 def factors_sql(scope: Scope, groups: Sequence[int]) -> str:
@@ -226,8 +232,7 @@ def line_sums(scope: Scope) -> tuple[float, dict[str, float]]:
         sums = [float(value or 0.0) for value in row]
         return sums[0], dict(zip(CASH_LINES, sums[1:], strict=True))
     if scope.measure == "displacement":
-        chosen = numbers(item.number for item in scope.intervals)
-        where = f'"group" IN ({groups}) AND interval IN ({chosen})'
+        where = f'"group" IN ({groups}) AND {settled_sql(scope, "displacement_lines")}'
         lines = records.ask(
             f"SELECT line, sum({_finite('dot')}) FROM displacement_lines WHERE {where} "
             "GROUP BY line ORDER BY line"

@@ -106,6 +106,11 @@ def _table(table: Table, width: int) -> RenderableType:
     ]
     grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     widths = _widths(columns, cells, width)
+    dropped = _too_many(columns, widths, width)
+    left_out = [inert(columns[place].header, _CELL) for place in dropped]
+    kept = [place for place in range(len(columns)) if place not in dropped]
+    columns, cells = [columns[place] for place in kept], [cells[place] for place in kept]
+    widths = _widths(columns, cells, width)
     for column, wide in zip(columns, widths, strict=True):
         grid.add_column(
             Text(inert(column.header, _CELL)),
@@ -121,12 +126,24 @@ def _table(table: Table, width: int) -> RenderableType:
             continue
         grid.add_row(*(Text(_crop(c[number], w)) for c, w in zip(cells, widths, strict=True)))
         number += 1
-    shown = Padding(grid, (0, 0, 0, _INDENT))
-    if len(rows) == len(table.rows):
-        return shown
-    hidden = len(table.rows) - MAX_ROWS + 1
-    more = Text(f"{hidden} more rows in JSON and Arrow", style="dim")
-    return Group(shown, Padding(more, (0, 0, 0, _INDENT)))
+    below = []
+    if len(rows) != len(table.rows):
+        below.append(f"{len(table.rows) - MAX_ROWS + 1} more rows in JSON and Arrow")
+    if left_out:
+        below.append(f"not on a page this narrow: {', '.join(left_out)}")
+    parts: list[RenderableType] = [grid, *(Text(line, style="dim") for line in below)]
+    return Padding(Group(*parts), (0, 0, 0, _INDENT))
+
+
+def _too_many(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[int]:
+    """Return the last columns of words that must go for the figures to keep their room."""
+    excess = _INDENT + sum(widths) + 2 * len(widths) - width
+    dropped: list[int] = []
+    for place in reversed(range(1, len(columns))):
+        if excess > 0 and columns[place].is_words:
+            dropped.insert(0, place)
+            excess -= widths[place] + 2
+    return dropped
 
 
 def _crop(cell: str, width: int) -> str:
@@ -143,7 +160,7 @@ def _crop(cell: str, width: int) -> str:
 def _widths(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int) -> list[int]:
     """Return column widths: figures keep theirs, the widest columns of words give way."""
     widths = [
-        max([cell_len(column.header), *(cell_len(cell) for cell in texts)])
+        max([cell_len(inert(column.header, _CELL)), *(cell_len(cell) for cell in texts)])
         for column, texts in zip(columns, cells, strict=True)
     ]
     words = [place for place, column in enumerate(columns) if column.is_words]

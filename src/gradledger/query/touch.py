@@ -13,6 +13,7 @@ from gradledger.query.measures import (
     columns_of,
     factors_sql,
     numbers,
+    settled_sql,
 )
 from gradledger.query.selection import CREDIT, conditions
 
@@ -197,15 +198,15 @@ def _displacement(
         return {}, {}
     sql, values = conditions(scope.records, where, "v")
     join, weight, join_values = _credit(where)
-    chosen = numbers(item.number for item in scope.intervals)
     sums = ", ".join(f"sum({_or_zero(f'v.share_{g}::DOUBLE')} * {weight})" for g in groups)
     row = scope.records.ask(
-        f"SELECT {sums} FROM displacement_visits v {join} WHERE v.interval IN ({chosen}) AND {sql}",
+        f"SELECT {sums} FROM displacement_visits v {join} "
+        f"WHERE {settled_sql(scope, 'v')} AND {sql}",
         [*join_values, *values],
     )[0]
     wholes = scope.records.ask(
         'SELECT "group", sum(sq) FROM (SELECT interval, "group", max(displacement_sq) AS sq '
-        f"FROM displacement_lines WHERE interval IN ({chosen}) GROUP BY 1, 2) GROUP BY 1"
+        f"FROM displacement_lines l WHERE {settled_sql(scope, 'l')} GROUP BY 1, 2) GROUP BY 1"
     )
     return (
         {g: float(value or 0.0) for g, value in zip(groups, row, strict=True)},

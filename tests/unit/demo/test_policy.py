@@ -14,6 +14,7 @@ from gradledger.policy import Policy, load_policy, resolve_profile
 from gradledger.schema import VERDICTS, Decision
 
 MakeFile = Callable[..., SourceFile]
+PROFILES = {"full", "attenuated", "last-layer", "output-only"}
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 UNKNOWN: dict[str, Any] = {"license": "NOASSERTION", "effective_license": "NOASSERTION"}
 
@@ -43,19 +44,19 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
     ({"band": 0.4}, "admit", "attribution", "output-only"),
     ({"effective_license": "MPL-2.0", "band": 1.29}, "admit", "weak-copyleft", "output-only"),
     (words("BSD") | {"band": 0.4}, "admit", "ambiguous-permissive", "output-only"),
-    ({"effective_license": "GPL-2.0-only"}, "deny", "strong-copyleft", "output-only"),
-    ({"effective_license": "MIT AND GPL-2.0-only"}, "deny", "strong-copyleft", "output-only"),
-    ({"effective_license": "LicenseRef-Secret"}, "deny", "strong-copyleft", "output-only"),
-    (UNKNOWN | {"vendored": True}, "quarantine", "vendored-unknown", "output-only"),
+    ({"effective_license": "GPL-2.0-only"}, "deny", "strong-copyleft", "none"),
+    ({"effective_license": "MIT AND GPL-2.0-only"}, "deny", "strong-copyleft", "none"),
+    ({"effective_license": "LicenseRef-Secret"}, "deny", "strong-copyleft", "none"),
+    (UNKNOWN | {"vendored": True}, "quarantine", "vendored-unknown", "none"),
     ({"vendored": True, "file_license": "MIT"}, "admit", "attribution", "full"),
-    (UNKNOWN, "quarantine", "unknown", "output-only"),
-    ({"effective_license": "No-Such-Thing"}, "quarantine", "unknown", "output-only"),
-    (words("Dual License"), "quarantine", "unknown", "output-only"),
-    (words("LGPL"), "defer", "copyleft-in-words", "output-only"),
-    (words("BSD\nGNU General Public License"), "defer", "copyleft-in-words", "output-only"),
-    ({"band": 4.8}, "quarantine", "attribution", "full"),
-    ({"duplicate_of": "q:m.py"}, "quarantine", "attribution", "full"),
-    ({"effective_license": "GPL-3.0-only", "band": 6.0}, "deny", "strong-copyleft", "output-only"),
+    (UNKNOWN, "quarantine", "unknown", "none"),
+    ({"effective_license": "No-Such-Thing"}, "quarantine", "unknown", "none"),
+    (words("Dual License"), "quarantine", "unknown", "none"),
+    (words("LGPL"), "defer", "copyleft-in-words", "none"),
+    (words("BSD\nGNU General Public License"), "defer", "copyleft-in-words", "none"),
+    ({"band": 4.8}, "quarantine", "attribution", "none"),
+    ({"duplicate_of": "q:m.py"}, "quarantine", "attribution", "none"),
+    ({"effective_license": "GPL-3.0-only", "band": 6.0}, "deny", "strong-copyleft", "none"),
 ]
 
 
@@ -80,7 +81,7 @@ def test_the_cases_reach_everything_that_the_policy_declares(
     assert {d.verdict for d in decisions} == set(VERDICTS)
     assert {d.content_class for d in decisions} == {c.id for c in policy.classes} | {"unknown"}
     admitted = [d for d in decisions if d.verdict == "admit"]
-    assert {d.profile for d in admitted} == set(policy.profiles)
+    assert {d.profile for d in admitted} == PROFILES
     resting = {truth.rule for d in decisions for truth in d.truths if truth.determining}
     assert resting == {rule.id for rule in policy.rules}
 

@@ -102,10 +102,16 @@ def test_html_escapes_and_text_holds_100_columns(value: str) -> None:
     assert "\x1b" not in to_text(answer)
 
 
-def test_a_narrow_terminal_keeps_the_figures(records: Records) -> None:
+@pytest.mark.parametrize("width", [60, 80, 90, 140])
+def test_figures_are_whole_at_every_width(records: Records, width: int) -> None:
     answer = trace(records, top=3)
-    console = Console(width=90, color_system=None, legacy_windows=False)
+    console = Console(width=width, color_system=None, legacy_windows=False)
     with console.capture() as capture:
         console.print(answer)
+    page = capture.get()
+    assert max(len(line) for line in page.splitlines()) <= width
+    for header in ("example", "displ. share", "visits", "|grad|", "first", "last"):
+        assert header in page
     for row in answer.rows:
-        assert f"{row['share']:+.4f}" in capture.get()
+        assert f"{row['share']:+.4f}" in page
+    assert ("not on a page this narrow" in page) == (width <= 90)

@@ -6,6 +6,9 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +16,7 @@ from make_preamble import DECISIONS, EXAMPLES, NUM_STEPS, NUM_VISITS, UNCAPTURED
 from make_run import Truth, make_run
 
 from gradledger.errors import QueryError
-from gradledger.query import ORDERS, Records, open_records, trace
+from gradledger.query import ORDERS, Records, measures, open_records, trace
 
 BLOCKS = {
     "embed": [0],
@@ -202,11 +205,6 @@ def test_uniform_factors_take_the_short_form_to_the_same_answer(
     truth: Truth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The factor differs per group here; forced to be equal, both forms must agree."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from gradledger.query import measures
-
     run = make_run(tmp_path / "run")
     for part in (run.path / "books").glob("*.parquet"):
         table = pq.read_table(part)
@@ -220,3 +218,17 @@ def test_uniform_factors_take_the_short_form_to_the_same_answer(
     for one, other in zip(short, long, strict=True):
         assert one["source"] == other["source"]
         assert one["share"] == pytest.approx(other["share"], rel=1e-12)
+
+
+def test_a_second_settling_does_not_mix_with_the_first(tmp_path: Path) -> None:
+    """Interval numbers restart with every settling pass; steps tell the intervals apart."""
+    run = make_run(tmp_path / "run")
+    wanted = trace(open_records(run.path), "embed").rows
+    for table in ("visits", "lines"):
+        for number, part in enumerate(sorted((run.path / "displacement" / table).iterdir())):
+            rows = pq.read_table(part)
+            later = rows.filter(pc.equal(rows["stop_step"], NUM_STEPS // 2))
+            zeros = pa.array([0] * later.num_rows, pa.int64())
+            later = later.set_column(0, "interval", zeros)
+            pq.write_table(later, part.with_name(f"part-{100 + number:06d}.parquet"))
+    assert trace(open_records(run.path), "embed").rows == wanted
