@@ -28,14 +28,18 @@ def measure() -> list[Figure]:
     batch = {"tokens": tokens}
     with TemporaryDirectory() as folder:
         plain = _trainer()
-        runs = {level: _recorded(Path(folder) / level, level, tokens) for level in
-                ("shares", "decisions")}
+        runs = {
+            level: _recorded(Path(folder) / level, level, tokens)
+            for level in ("shares", "decisions")
+        }
         seconds: dict[str, list[float]] = {"plain": [], "shares": [], "decisions": []}
         for _ in range(WARMUPS + STEPS):
             seconds["plain"].append(_time(lambda: train_step(*plain, tokens)))
             for level, (run, model, optimizer) in runs.items():
 
-                def recorded(run: Any = run, model: Any = model, optimizer: Any = optimizer) -> None:
+                def recorded(
+                    run: Any = run, model: Any = model, optimizer: Any = optimizer
+                ) -> None:
                     with run.step(batch, examples=range(ROWS)):
                         train_step(model, optimizer, tokens)
 
@@ -48,8 +52,16 @@ def measure() -> list[Figure]:
         pairs = zip(seconds[level][WARMUPS:], plain_seconds, strict=True)
         ratio, spread = middle([recorded / plain for recorded, plain in pairs])
         figures.append(
-            Figure(f"books.cost_{level}", ratio, "ratio", "lower", bar, goal, spread,
-                   "decoder 6 layers, d 384, T 256, B 8, two threads; noisy machine")
+            Figure(
+                f"books.cost_{level}",
+                ratio,
+                "ratio",
+                "lower",
+                bar,
+                goal,
+                spread,
+                "decoder 6 layers, d 384, T 256, B 8, two threads; noisy machine",
+            )
         )
     value, spread = middle(plain_seconds)
     return [*figures, Figure("books.cost_plain_step", value, "seconds", spread=spread)]

@@ -22,8 +22,14 @@ def measure() -> list[Figure]:
     """Count weights that differ, for SGD with momentum and AdamW."""
     torch.set_num_threads(2)
     return [
-        Figure(f"books.passive_{name}", float(_differing(kind)), "count", "equal", 0.0,
-               caveat="weights that differ in any bit after 200 steps")
+        Figure(
+            f"books.passive_{name}",
+            float(_differing(kind)),
+            "count",
+            "equal",
+            0.0,
+            caveat="weights that differ in any bit after 200 steps",
+        )
         for name, kind in (("sgd", "sgd"), ("adamw", "adamw"))
     ]
 
@@ -43,9 +49,10 @@ def _differing(kind: str) -> int:
     for rows in batches:
         train_step(plain, optimizer, tokens[rows])
     recorded, optimizer = _make(kind)
-    with TemporaryDirectory() as folder, gl.record(
-        Path(folder) / "run", recorded, optimizer, on_imbalance="strict"
-    ) as run:
+    with (
+        TemporaryDirectory() as folder,
+        gl.record(Path(folder) / "run", recorded, optimizer, on_imbalance="strict") as run,
+    ):
         run.admit([{"tokens": row} for row in tokens])
         for rows in batches:
             batch = {"tokens": tokens[rows]}

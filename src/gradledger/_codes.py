@@ -102,6 +102,7 @@ CODES: Final[dict[str, str]] = {
     "R103": "replay differs from the record",
     "R104": "content differs from the record",
     "R105": "training loop ended at another step",
+    "R106": "run is settled already",
     # Q: query
     "Q101": "directory is not a run",
     "Q102": "run is damaged",

@@ -61,7 +61,10 @@ class GradledgerError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Keep errors picklable across worker processes."""
-        return (_rebuild, (type(self), self.code, self.observed, self.expected, self.where, self.hint))
+        return (
+            _rebuild,
+            (type(self), self.code, self.observed, self.expected, self.where, self.hint),
+        )
 
     def to_dict(self) -> dict[str, str]:
         """Return the parts as plain text fields, for ``--json`` output."""

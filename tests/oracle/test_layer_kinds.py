@@ -14,7 +14,7 @@ from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from gradledger.gradient import KINDS, find_kind, measure, survey
 
 sys.path.insert(0, str(Path(__file__).parent))
-from harness import assert_close, captured, check, reference  # noqa: E402
+from harness import assert_close, captured, check, reference
 
 rows = st.integers(1, 5)
 positions = st.integers(1, 6)
@@ -92,7 +92,8 @@ def test_rms_norm(r: int, t: int, d: int, two_axes: bool, seed: int) -> None:
 def test_generic_other_librarys_norm(r: int, t: int, d: int, seed: int) -> None:
     module = randomised(LlamaRMSNorm(d))
     kind, _ = find_kind(module)
-    assert kind is not None and kind.name == "generic"
+    assert kind is not None
+    assert kind.name == "generic"
     x = random_input(seed, r, t, d)
     # That norm computes in float32 by its own choice, so float32 is all its gradient is good for.
     with torch.no_grad():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from dataclasses import dataclass
@@ -62,10 +61,16 @@ def run(
         StorageError: The wheels are missing, or ``out`` holds something else.
         InputError: There is no such size. Code I104.
     """
-    console = Console(highlight=False)
+    console = _console()
     done = demonstrate(size, out, cache, dtype, console)
     present(done, console)
     return 0 if done.summary["balanced"] else 1
+
+
+def _console() -> Console:
+    """Return a console of the terminal's width, or of 100 columns where there is none."""
+    console = Console(highlight=False, soft_wrap=False)
+    return console if console.is_terminal else Console(highlight=False, width=100)
 
 
 def demonstrate(
@@ -93,15 +98,17 @@ def demonstrate(
         on_imbalance="strict",
         opening={"source": "random initialisation", "seed": recipe.seed},
         seeds={"model": recipe.seed, "order": recipe.seed},
-        notes="demonstration; tokenizer " + json.dumps(data.tokenizer_record, sort_keys=True),
+        notes="demonstration",
     )
     _announce(recorder.grouping.coverage, console)
-    with recorder:
-        with StepProgress(console, "training", recipe.steps, recorder) as progress:
-            training.run(recorder, progress.advance)
+    with recorder, StepProgress(console, "training", recipe.steps, recorder) as progress:
+        training.run(recorder, progress.advance)
+    write_json(run_dir.with_name(f"{run_dir.name}.tokenizer.json"), data.tokenizer_record)
     clock.lap("training_seconds")
     with StepProgress(console, "settling", recipe.steps) as progress:
-        settled = settle(run_dir, training.build, lambda again: training.run(again, progress.advance))
+        settled = settle(
+            run_dir, training.build, lambda again: training.run(again, progress.advance)
+        )
     clock.lap("settling_seconds")
     summary = summarise(run_dir, recorder, settled, data, clock.laps)
     write_json(run_dir.with_name(run_dir.name + ".summary.json"), summary)

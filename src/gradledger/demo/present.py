@@ -25,10 +25,10 @@ def present(done: Demonstration, console: Console) -> None:
         block = _middle_block(ledger)
         _heading(console, "Is it balanced?", f"gradledger books {done.run_dir}")
         console.print(ledger.books())
-        for by in ("license", "class", "package"):
+        for by in ("effective_license", "class", "package"):
             _heading(
                 console,
-                f"What shaped each block, by {by}?",
+                f"What shaped each block, by {by.replace('_', ' ')}?",
                 f"gradledger trace {done.run_dir} --by {by} --group BLOCK",
             )
             _by_block(ledger, by, console)
@@ -63,7 +63,7 @@ def _middle_block(ledger: Ledger) -> str:
 
 def _largest(ledger: Ledger, by: str) -> str:
     """Name what owns the largest share of the whole displacement."""
-    return str(ledger.trace(by=by, top=1).rows[0]["key"])
+    return str(ledger.trace(by=by, top=1).rows[0][by])
 
 
 def _by_block(ledger: Ledger, by: str, console: Console) -> None:
@@ -72,7 +72,7 @@ def _by_block(ledger: Ledger, by: str, console: Console) -> None:
     shares: dict[str, dict[str, float]] = {}
     for block in blocks:
         for row in ledger.trace(block, by=by, top=_ROWS_ASKED).rows:
-            shares.setdefault(_word(row["key"]), {})[block] = row["share"] or 0.0
+            shares.setdefault(_word(row[by]), {})[block] = row["share"] or 0.0
     size = {key: max(abs(value) for value in row.values()) for key, row in shares.items()}
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(by, overflow="ellipsis", no_wrap=True, max_width=34)
@@ -116,7 +116,9 @@ def _top_examples(ledger: Ledger, block: str, done: Demonstration, console: Cons
     console.print(answer)
     for row in answer.rows[:3]:
         text = done.data.text(int(row["example"]))
-        console.print(Text(f"\n#{row['rank']}  {inert(str(row['key']), 90)}", style="bold"))
+        place = int(row["example"])
+        key = inert(done.data.columns["key"][place], 90)
+        console.print(Text(f"\n#{row['rank']}  {key}", style="bold"))
         for line in text.splitlines()[:6]:
             console.print(Text("    " + inert(line, 92)))
 

@@ -67,9 +67,7 @@ class Capture:
         for unit in self._units.values():
             self._handles += [
                 unit.module.register_forward_pre_hook(self._before),
-                unit.module.register_forward_hook(
-                    self._after, with_kwargs=True, always_call=True
-                ),
+                unit.module.register_forward_hook(self._after, with_kwargs=True, always_call=True),
             ]
 
     def detach(self) -> None:
@@ -147,9 +145,7 @@ class Capture:
             leaves[index] = value
         return tree_unflatten(leaves, tree)
 
-    def collect(
-        self, unit: Unit, args: Any, kwargs: Any, grads: tuple[Tensor | None, ...]
-    ) -> None:
+    def collect(self, unit: Unit, args: Any, kwargs: Any, grads: tuple[Tensor | None, ...]) -> None:
         """Turn one call with its output gradients into uses."""
         groups: dict[int, tuple[Tensor | None, list[str]]] = {}
         for name, parameter in unit.names.items():

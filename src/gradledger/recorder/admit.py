@@ -84,7 +84,9 @@ class Admitter:
                 self.salts.commit(source, item_digest(dataset[place]))
                 for place, source in enumerate(sources)
             ]
-        ids = [self.salts.identify(f"{len(examples) + place}:{key}") for place, key in enumerate(keys)]
+        ids = [
+            self.salts.identify(f"{len(examples) + place}:{key}") for place, key in enumerate(keys)
+        ]
         numbers = examples.extend(
             code + np.int32(self._num_decisions), profile, admitted[code], sources, commitments, ids
         )

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn, optim
+from torch import Tensor, optim
 
-from gradledger.errors import GradientError
-from gradledger.gradient import Capture, Measured, measure
+from gradledger.gradient import Capture
+from gradledger.recorder.checks import refuse_infinite, refuse_leak
 from gradledger.recorder.groups import Group
+from gradledger.recorder.tracked import Tracked
+from gradledger.recorder.visits import TensorVisits, measure_visits
 from gradledger.update import (
-    Account,
-    Before,
     Family,
     GroupLines,
     Realised,
@@ -32,30 +32,6 @@ from gradledger.update import (
     measure_untouched,
 )
 from gradledger.update import measure as measure_lines
-
-
-@dataclass
-class Tracked:
-    """One parameter tensor with everything that is remembered of it around a step.
-
-    Attributes:
-        parameter: The tensor.
-        name: Its full name.
-        captured: Whether its per-example gradients are measured.
-        theta_before: Copy from before the step.
-        raw: Copy of the gradient that autograd accumulated, before clipping.
-        before: What the optimizer family copied; None where the optimizer skips the tensor.
-        account: Inventory and decay accounts.
-    """
-
-    parameter: nn.Parameter
-    name: str
-    captured: bool
-    theta_before: Tensor
-    raw: Tensor
-    account: Account
-    before: Before | None = None
-    has_raw: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,23 +45,6 @@ class StepBooks:
 
     rows: list[dict[str, Any]]
     measures: dict[str, NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class TensorVisits:
-    """Measures of the visits on one tensor, depth weights included.
-
-    Attributes:
-        dots: Inner product of the booked gradient with each direction, K x V.
-        squared: Squared norm of the booked gradient, V.
-        scaled: Squared norm times the squared update rate, V.
-        total: Sum of the booked gradients, shape of the tensor.
-    """
-
-    dots: NDArray[np.float64]
-    squared: NDArray[np.float64]
-    scaled: NDArray[np.float64]
-    total: Tensor
 
 
 class Booker:
@@ -149,9 +108,12 @@ class Booker:
                 module (G105). Nothing has been changed yet.
         """
         entries = [entry for group in self.tracked for entry in group]
-        self._check_finite(entries, where)
+        refuse_infinite(entries, where)
         for entry in entries:
-            self._check_capture(entry, routed, where)
+            if id(entry.parameter) in routed:
+                refuse_leak(entry, self.capture.emitted(entry.parameter), where)
+            if not entry.has_raw:
+                entry.raw.zero_()  # Gradients that are zeros, not None, and had no backward pass.
             entry.theta_before.copy_(entry.parameter)
             if not self._measure_visits:
                 continue
@@ -234,7 +196,7 @@ class Booker:
         visits = None
         if entry.captured:
             delta = entry.parameter - entry.theta_before
-            visits = self.measure_visits(entry, sizes, realised, realised.entry_weights(delta))
+            visits = self.measure(entry, sizes, realised, realised.entry_weights(delta))
         tensor_lines = measure_lines(
             realised,
             entry.account,
@@ -268,38 +230,12 @@ class Booker:
         """Return kappa of one tensor: consumed over accumulated gradient."""
         return clip_factor(self.gradient(entry), entry.raw)[0]
 
-    def measure_visits(
+    def measure(
         self, entry: Tracked, sizes: Sequence[int], realised: Realised, *directions: Tensor
     ) -> TensorVisits:
-        """Measure every visit's booked gradient on one tensor.
-
-        Rows that depth weights dropped stay exact zeros.
-        """
-        offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(int)
-        stacked = torch.stack([direction.reshape(-1) for direction in directions])
-        factor, scale = realised.incurred_factor, realised.gradient_scale
-        dots = np.zeros((len(directions), offsets[-1]))
-        squared, scaled = np.zeros(offsets[-1]), np.zeros(offsets[-1])
-        total = torch.zeros_like(entry.raw).reshape(-1)
-        by_micro_batch: dict[int, list[Any]] = {}
-        for use in self.capture.uses(entry.parameter):
-            by_micro_batch.setdefault(use.micro_batch, []).append(use)
-        for number, uses in by_micro_batch.items():
-            rows, forms = uses[0].rows, [use.form for use in uses]
-            weights = uses[0].weights
-            if weights is None:
-                weights = stacked.new_ones(forms[0].num_rows)
-            measured = measure(
-                forms, weights, stacked, 1.0 if scale is None else scale.reshape(-1)
-            )
-            places = (
-                np.arange(offsets[number], offsets[number + 1])
-                if rows is None
-                else offsets[number] + rows.cpu().numpy()
-            )
-            _scatter(measured, weights, places, dots, squared, scaled)
-            total += measured.total
-        return TensorVisits(dots, squared, scaled * factor**2, total.view_as(entry.raw))
+        """Measure the visits of this step on one tensor, see ``measure_visits``."""
+        uses = self.capture.uses(entry.parameter)
+        return measure_visits(uses, entry, sizes, realised, *directions)
 
     def clear(self) -> None:
         """Forget the gradients of the step."""
@@ -317,54 +253,3 @@ class Booker:
                 entry.has_raw = True
 
         return copy
-
-    def _check_finite(self, entries: Sequence[Tracked], where: str) -> None:
-        grads = [entry.parameter.grad for entry in entries if entry.parameter.grad is not None]
-        if not grads or bool(torch.stack(torch._foreach_norm(grads)).isfinite().all()):
-            return
-        for entry in entries:
-            grad = entry.parameter.grad
-            if grad is not None and not bool(grad.isfinite().all()):
-                count = int((~grad.isfinite()).sum())
-                raise GradientError(
-                    "G103",
-                    observed=f"{count} of {grad.numel()} elements NaN or infinite in {entry.name}",
-                    expected="finite gradients; the optimizer has not stepped",
-                    where=where,
-                    hint="look at the loss of this batch; leave the with block to skip the step",
-                )
-
-    def _check_capture(self, entry: Tracked, routed: frozenset[int], where: str) -> None:
-        """A captured tensor must have had all its gradient through its own module."""
-        if not entry.captured or entry.parameter.grad is None:
-            return
-        if id(entry.parameter) not in routed:
-            return
-        emitted = self.capture.emitted(entry.parameter)
-        reference = entry.raw if entry.has_raw else torch.zeros_like(entry.raw)
-        excess = reference if emitted is None else reference - emitted
-        size = reference.norm() if emitted is None else torch.maximum(reference.norm(), emitted.norm())
-        if float(excess.norm()) > 1e-5 * float(size):
-            raise GradientError(
-                "G105",
-                observed=f"gradient on {entry.name} that the depth profile did not see "
-                f"(norm {float(excess.norm()):.3g} of {float(size):.3g})",
-                expected="every use of a limited tensor inside its own module",
-                where=where,
-                hint="leave the block of this tensor at weight 1, or use it through its module",
-            )
-
-
-def _scatter(
-    measured: Measured,
-    weights: Tensor,
-    places: NDArray[np.int64],
-    dots: NDArray[np.float64],
-    squared: NDArray[np.float64],
-    scaled: NDArray[np.float64],
-) -> None:
-    """Put measured rows at their visits, times their depth weights."""
-    depth = weights.double().cpu().numpy()
-    dots[:, places] = measured.dots.cpu().numpy() * depth
-    squared[places] = measured.squared_norms.cpu().numpy() * depth**2
-    scaled[places] = measured.scaled_squared_norms.cpu().numpy() * depth**2

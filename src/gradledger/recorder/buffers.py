@@ -52,7 +52,12 @@ class BufferGroups:
         rows = []
         for record, members in zip(self.records, self._members.values(), strict=True):
             squared = sum(
-                float((self._model.get_buffer(name).detach() - self._before[name]).double().square().sum())
+                float(
+                    (self._model.get_buffer(name).detach() - self._before[name])
+                    .double()
+                    .square()
+                    .sum()
+                )
                 for name in members
                 if name in self._before
             )

@@ -156,8 +156,9 @@ def _group_name(
 def _coverage(
     groups: Iterable[Group], found: Survey, held: Mapping[int, int], model: nn.Module
 ) -> Coverage:
-    missing = {id(parameter): (name, reason) for name, (parameter, reason) in
-               found.unattributed.items()}
+    missing = {
+        id(parameter): (name, reason) for name, (parameter, reason) in found.unattributed.items()
+    }
     captured = {id(value) for unit in found.units for value in unit.names.values()}
     tensors: list[Tensor] = [value for group in groups for value in group.parameters.values()]
     unattributed = {
@@ -174,8 +175,9 @@ def _coverage(
     notes += [f"shared tensor {name} also has a use without capture: {why}" for name, why in partly]
     return Coverage(
         num_updated=sum(value.numel() for value in tensors),
-        num_captured=sum(value.numel() for value in tensors if id(value) in captured
-                         and id(value) not in missing),
+        num_captured=sum(
+            value.numel() for value in tensors if id(value) in captured and id(value) not in missing
+        ),
         unattributed=tuple([*unattributed.values(), *partly]),
         notes=tuple(notes),
     )

@@ -46,7 +46,9 @@ class RowProbe:
         after = self._forward(changed_args, changed_kwargs)
         findings: dict[str, str] = {}
         for unit in self._units:
-            pairs = zip(before.get(id(unit.module), ()), after.get(id(unit.module), ()), strict=False)
+            pairs = zip(
+                before.get(id(unit.module), ()), after.get(id(unit.module), ()), strict=False
+            )
             for old, new in pairs:
                 if reason := _mixed(old, new, num_rows):
                     findings[unit.path] = reason

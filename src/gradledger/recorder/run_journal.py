@@ -54,7 +54,12 @@ class RunJournal:
         lock: RunLock,
     ) -> None:
         self.run_dir, self.begin, self.totals = run_dir, begin, Totals()
-        self._admitter, self._sink, self._state_every, self._lock = admitter, sink, state_every, lock
+        self._admitter, self._sink, self._state_every, self._lock = (
+            admitter,
+            sink,
+            state_every,
+            lock,
+        )
         self._fingerprint = ""
         self._before: dict[str, str] = {}
         self._rows: list[dict[str, Any]] = []
@@ -89,7 +94,11 @@ class RunJournal:
     def begin_step(self, recorder: Recorder, step: Step) -> None:
         """Take fingerprints and compare them with those after the step before."""
         before = training_fingerprint(recorder.model, recorder.optimizer)
-        if self._fingerprint and before != self._fingerprint and self.begin.on_imbalance == "strict":
+        if (
+            self._fingerprint
+            and before != self._fingerprint
+            and self.begin.on_imbalance == "strict"
+        ):
             raise BooksError(
                 "B102",
                 observed=f"fingerprint {before}",
@@ -190,7 +199,9 @@ class RunJournal:
 
     def _visit_rows(self, recorder: Recorder, step: Step) -> VisitRows:
         micros = step.micro_batches
-        numbers = np.concatenate([micro.examples for micro in micros]) if micros else np.empty(0, int)
+        numbers = (
+            np.concatenate([micro.examples for micro in micros]) if micros else np.empty(0, int)
+        )
         columns: dict[str, Any] = {
             "step": [step.number] * len(numbers),
             "micro_batch": [place for place, micro in enumerate(micros) for _ in range(len(micro))],
@@ -198,7 +209,9 @@ class RunJournal:
             "example": numbers.tolist(),
             "decision": recorder.examples.decision[numbers].tolist(),
             "loss": [value for micro in micros for value in (micro.losses or [None] * len(micro))],
-            "tokens": [value for micro in micros for value in (micro.tokens or [None] * len(micro))],
+            "tokens": [
+                value for micro in micros for value in (micro.tokens or [None] * len(micro))
+            ],
             "digest": [value for micro in micros for value in micro.digests],
         }
         empty = np.full((len(numbers), len(recorder.grouping.groups)), np.nan, np.float32)

@@ -42,5 +42,5 @@ class Salts:
     def save(self) -> None:
         """Write the salts, readable by their owner alone."""
         self._path.parent.mkdir(mode=0o700, exist_ok=True)
-        write_json(self._path, {source: salt.hex() for source, salt in self._salts.items()})
-        self._path.chmod(0o600)
+        salts = {source: salt.hex() for source, salt in self._salts.items()}
+        write_json(self._path, salts, mode=0o600)

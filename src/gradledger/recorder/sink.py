@@ -68,14 +68,14 @@ class Sink:
 
     def seal(self) -> None:
         """Write what was gathered as one segment per table."""
-        if not self._steps:
-            return
-        self._writers["visits"].append(self._visit_columns())
-        self._writers["books"].append(_columns(self._books, BOOKS))
-        self._writers["steps"].append(_columns(self._steps, STEPS))
+        if self._steps:
+            self._writers["visits"].append(self._visit_columns())
+            self._writers["books"].append(_columns(self._books, BOOKS))
+            self._writers["steps"].append(_columns(self._steps, STEPS))
+            self._visits, self._steps, self._books, self._num_rows = [], [], [], 0
+        # A writer that the disk refused keeps its rows: the next seal tries again.
         for writer in self._writers.values():
             writer.seal()
-        self._visits, self._steps, self._books, self._num_rows = [], [], [], 0
 
     def _visit_columns(self) -> dict[str, Any]:
         columns: dict[str, Any] = {

@@ -84,7 +84,9 @@ class Step:
             self._recorder.abandon_step(self)
 
     @contextmanager
-    def micro_batch(self, batch: Any, *, examples: Sequence[int | str] | None = None) -> Iterator[None]:
+    def micro_batch(
+        self, batch: Any, *, examples: Sequence[int | str] | None = None
+    ) -> Iterator[None]:
         """Capture one forward and backward pass of an accumulated step.
 
         Args:

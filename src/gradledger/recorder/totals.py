@@ -18,7 +18,7 @@ class Totals:
     def __init__(self) -> None:
         self.num_steps = 0
         self.num_visits = 0
-        self.verdicts: Counter[str] = Counter({name: 0 for name in VERDICT_NAMES})
+        self.verdicts: Counter[str] = Counter(dict.fromkeys(VERDICT_NAMES, 0))
         self.largest: dict[str, dict[str, Any]] = {}
 
     def add(self, rows: Sequence[Mapping[str, Any]], num_visits: int) -> str | None:

@@ -76,9 +76,7 @@ class DepthWeights:
                 "accept_coupled=True",
             )
 
-    def for_batch(
-        self, profiles: NDArray[np.int32], device: torch.device
-    ) -> Mapping[int, Tensor]:
+    def for_batch(self, profiles: NDArray[np.int32], device: torch.device) -> Mapping[int, Tensor]:
         """Return the weight of every row for each tensor that is routed in this batch, by ``id``.
 
         Tensors whose weights are all 1 are left out: they stay passive. Equal weights share one

@@ -90,7 +90,9 @@ class RecordedRun:
 
     def decisions(self) -> tuple[NDArray[np.int32], NDArray[np.bool_], list[str]]:
         """Return, per example, its decision and whether it was admitted, and profiles by decision."""
-        distinct = read_table(self.run_dir, "decisions/distinct", ["verdict", "profile"]).to_pydict()
+        distinct = read_table(
+            self.run_dir, "decisions/distinct", ["verdict", "profile"]
+        ).to_pydict()
         decision = np.asarray(
             read_table(self.run_dir, "decisions/examples", ["decision"])["decision"].to_pylist(),
             np.int32,

@@ -20,14 +20,15 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from torch import Tensor
 
+from gradledger.errors import ReplayError
 from gradledger.log import write_manifest
-from gradledger.recorder.booking import Tracked
 from gradledger.recorder.recorder import Recorder
 from gradledger.recorder.step import Step
+from gradledger.recorder.tracked import Tracked
 from gradledger.replay.recorded import RecordedRun
 from gradledger.replay.rerun import Build, Train, rerun
 from gradledger.schema import ACCRUAL_LINES
-from gradledger.segment import SegmentWriter
+from gradledger.segment import SegmentWriter, segment_files
 from gradledger.update import line_tensors
 
 
@@ -114,7 +115,7 @@ class SettlingObserver:
         captured, kappa = None, 1.0
         if entry.captured and active:
             weights = [realised.entry_weights(end) for end in ends]
-            visits = recorder.booker.measure_visits(entry, sizes, realised, *weights)
+            visits = recorder.booker.measure(entry, sizes, realised, *weights)
             kappa = recorder.booker.clip_factor(entry)
             dots += kappa * visits.dots
             captured = visits.total
@@ -191,13 +192,21 @@ def settle(
         ``displacement/lines`` are added to the run and its manifest is renewed.
 
     Raises:
-        ReplayError: The run cannot be executed again as it was (R101 to R105).
+        ReplayError: The run cannot be executed again as it was (R101 to R105), or is settled already (R106).
 
     Source:
         The accrual identity: entries + inventory + revaluation + decay + edits + rounding add up
         to the displacement over any interval.
     """
     run = RecordedRun(Path(run_dir))
+    if segment_files(run.run_dir, "displacement/lines"):
+        raise ReplayError(
+            "R106",
+            observed="displacement shares in the run",
+            expected="a run that is not settled yet",
+            where=str(run.run_dir),
+            hint="name all intervals in one pass, or remove the folder displacement/ first",
+        )
     observer = SettlingObserver(run, intervals or [(0, run.num_steps)])
     rerun(run, build, train, observer)
     shares = observer.finish()

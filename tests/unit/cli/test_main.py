@@ -140,8 +140,7 @@ def test_hostile_metadata_is_shown_inert(
 
 def test_a_closed_pipe_is_no_error(truth: Truth) -> None:
     program = (
-        "import sys; from gradledger.cli.main import main; "
-        "[main(sys.argv[1:]) for _ in range(50)]"
+        "import sys; from gradledger.cli.main import main; [main(sys.argv[1:]) for _ in range(50)]"
     )
     command = [sys.executable, "-c", program, "decide", str(truth.path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

@@ -67,9 +67,7 @@ def test_reading_changes_nothing(truth: Truth) -> None:
 
 def test_two_threads_give_the_same_figures(truth: Truth, ledger: Ledger) -> None:
     with open_ledger(truth.path, threads=2) as other:
-        for one, two in zip(
-            ledger.trace(top=50).rows, other.trace(top=50).rows, strict=True
-        ):
+        for one, two in zip(ledger.trace(top=50).rows, other.trace(top=50).rows, strict=True):
             assert one["example"] == two["example"]
             assert one["share"] == pytest.approx(two["share"], rel=1e-12)
 

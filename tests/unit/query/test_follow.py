@@ -43,9 +43,7 @@ def test_shares_norms_and_steps_per_block(
         groups = MEMBERS[row["block"]]
         captured = [g for g in groups if g != UNCAPTURED]
         energy = sum(truth.energy(g, examples) for g in captured)
-        assert row["energy"] == pytest.approx(
-            energy / sum(truth.whole(g) for g in groups), **CLOSE
-        )
+        assert row["energy"] == pytest.approx(energy / sum(truth.whole(g) for g in groups), **CLOSE)
         moved = sum(truth.displaced(g, examples) for g in captured)
         whole = sum(float(truth.displacement(g) @ truth.displacement(g)) for g in groups)
         assert row["displacement"] == pytest.approx(moved / whole, rel=1e-9, abs=1e-12)

@@ -88,9 +88,7 @@ def test_a_batch_that_does_not_match_its_examples(bench: Bench) -> None:
 
 def test_a_batch_from_elsewhere(bench: Bench) -> None:
     batch = bench.first()
-    bench.refuses(
-        InputError, "I105", lambda: bench.recorder.step([batch[0].clone()]).__enter__()
-    )
+    bench.refuses(InputError, "I105", lambda: bench.recorder.step([batch[0].clone()]).__enter__())
 
 
 @pytest.mark.parametrize(
@@ -271,7 +269,9 @@ def test_coupled_rows_can_be_accepted_by_name(training: Any, tmp_path: Path) -> 
         def __init__(self) -> None:
             super().__init__()
             self.table, self.norm, self.out = (
-                nn.Embedding(13, 6), nn.BatchNorm1d(6), nn.Linear(6, 13),
+                nn.Embedding(13, 6),
+                nn.BatchNorm1d(6),
+                nn.Linear(6, 13),
             )
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:

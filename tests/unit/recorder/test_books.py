@@ -148,8 +148,9 @@ def test_strict_stops_when_a_parameter_is_changed_inside_the_step(
     assert caught.value.code == "B101"
     assert original is optimizer.state
     # What was observed is on disk all the same.
-    verdicts = dict(zip(books(tmp_path / "run")["group"], books(tmp_path / "run")["verdict"],
-                        strict=True))
+    verdicts = dict(
+        zip(books(tmp_path / "run")["group"], books(tmp_path / "run")["verdict"], strict=True)
+    )
     assert verdicts[1] == "unbalanced"
     assert not (tmp_path / "run" / "end.json").exists()
 

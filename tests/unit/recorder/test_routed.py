@@ -82,7 +82,10 @@ def test_booked_gradients_are_weighted(
             assert visits["align_1"][row] == 0.0
     routed = read_table(tmp_path / "run", "books").to_pydict()
     assert [routed["routed"][routed["group"].index(group)] for group in range(4)] == [
-        True, True, False, False,
+        True,
+        True,
+        False,
+        False,
     ]
     assert max(routed["gap_ratio"]) < 1e-5
 
@@ -123,8 +126,11 @@ def test_a_shared_tensor_takes_the_smallest_weight(
             return x
 
     renamed = tmp_path / "tied.yaml"
-    renamed.write_text(POLICY.replace('blocks: "0"', 'blocks: "stack.0"').replace(
-        'blocks: "1"', 'blocks: "stack.1"'))
+    renamed.write_text(
+        POLICY.replace('blocks: "0"', 'blocks: "stack.0"').replace(
+            'blocks: "1"', 'blocks: "stack.1"'
+        )
+    )
     run = training(adamw, make_model=Tied)
     tokens = run.data().tensors[0]
     one_step(run, tmp_path / "run", renamed, tokens)
@@ -138,9 +144,7 @@ def test_batch_normalisation_refuses_profiles(
     adamw: Any, training: Any, tmp_path: Path, policy: Path
 ) -> None:
     def model() -> nn.Module:
-        return nn.Sequential(
-            nn.Linear(7, 8), nn.Linear(8, 8), nn.BatchNorm1d(8), nn.Linear(8, 2)
-        )
+        return nn.Sequential(nn.Linear(7, 8), nn.Linear(8, 8), nn.BatchNorm1d(8), nn.Linear(8, 2))
 
     run = training(adamw, make_model=model)
     net, optimizer = run.build()
@@ -160,9 +164,8 @@ def test_a_limited_block_without_capture_is_refused(
     model, optimizer = run.build()
     with gl.record(
         tmp_path / "run", model, optimizer, policy=policy, unattributed=["1.weight"]
-    ) as recorder:
-        with pytest.raises(GradientError) as caught:
-            recorder.admit(run.data(), {"source": SOURCES})
+    ) as recorder, pytest.raises(GradientError) as caught:
+        recorder.admit(run.data(), {"source": SOURCES})
     assert caught.value.code == "G104"
 
 
@@ -181,8 +184,11 @@ def test_a_use_outside_the_module_is_found_before_the_update(
             return y[2](hidden + nn.functional.linear(hidden, y[1].weight))
 
     renamed = tmp_path / "leaky.yaml"
-    renamed.write_text(POLICY.replace('blocks: "0"', 'blocks: "stack.0"').replace(
-        'blocks: "1"', 'blocks: "stack.1"'))
+    renamed.write_text(
+        POLICY.replace('blocks: "0"', 'blocks: "stack.0"').replace(
+            'blocks: "1"', 'blocks: "stack.1"'
+        )
+    )
     run = training(adamw, make_model=Leaky)
     with pytest.raises(GradientError) as caught:
         one_step(run, tmp_path / "run", renamed, run.data().tensors[0])

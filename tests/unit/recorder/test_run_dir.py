@@ -29,7 +29,10 @@ def folder(adamw: Any, training: Any, tmp_path: Path) -> Path:
 
 def test_states_are_stored_where_asked(folder: Path) -> None:
     assert sorted(path.name for path in (folder / "states").iterdir()) == [
-        "step=0", "step=3", "step=6", "step=7",
+        "step=0",
+        "step=3",
+        "step=6",
+        "step=7",
     ]
     first = load_file(folder / "states" / "step=0" / "model.safetensors")
     last = load_file(folder / "states" / "step=7" / "model.safetensors")

@@ -16,7 +16,7 @@ from gradledger.replay import settle
 from gradledger.segment import read_table
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "recorder"))
-from conftest import OPTIMIZERS, Training, two_layer  # noqa: E402
+from conftest import OPTIMIZERS, Training, two_layer
 
 
 def make(name: str, dtype: torch.dtype = torch.float64, **more: Any) -> Training:

@@ -1,0 +1,66 @@
+"""Checks on gradients between backward and update, while nothing has been changed yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from gradledger.errors import GradientError
+from gradledger.recorder.tracked import Tracked
+
+#: Largest difference between accumulated and emitted gradient that is rounding.
+LEAK: Final = 1e-5
+
+
+def refuse_infinite(entries: Sequence[Tracked], where: str) -> None:
+    """Refuse gradients that are not finite.
+
+    Raises:
+        GradientError: Code G103.
+    """
+    grads = [entry.parameter.grad for entry in entries if entry.parameter.grad is not None]
+    if not grads or bool(torch.stack(torch._foreach_norm(grads)).isfinite().all()):
+        return
+    for entry in entries:
+        grad = entry.parameter.grad
+        if grad is not None and not bool(grad.isfinite().all()):
+            count = int((~grad.isfinite()).sum())
+            raise GradientError(
+                "G103",
+                observed=f"{count} of {grad.numel()} elements NaN or infinite in {entry.name}",
+                expected="finite gradients; the optimizer has not stepped",
+                where=where,
+                hint="look at the loss of this batch; leave the with block to skip the step",
+            )
+
+
+def refuse_leak(entry: Tracked, emitted: Tensor | None, where: str) -> None:
+    """Refuse gradient that reached a limited tensor past its depth profile.
+
+    Args:
+        entry: A routed tensor.
+        emitted: The gradient that its taps gave it; None where they gave none.
+        where: The step.
+
+    Raises:
+        GradientError: Code G105.
+    """
+    if entry.parameter.grad is None:
+        return
+    reference = entry.raw if entry.has_raw else torch.zeros_like(entry.raw)
+    excess = reference if emitted is None else reference - emitted
+    size = reference.norm()
+    if emitted is not None:
+        size = torch.maximum(size, emitted.norm())
+    if float(excess.norm()) > LEAK * float(size):
+        raise GradientError(
+            "G105",
+            observed=f"gradient on {entry.name} that the depth profile did not see "
+            f"(norm {float(excess.norm()):.3g} of {float(size):.3g})",
+            expected="every use of a limited tensor inside its own module",
+            where=where,
+            hint="leave the block of this tensor at weight 1, or use it through its module",
+        )

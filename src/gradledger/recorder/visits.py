@@ -1,0 +1,94 @@
+"""Measures of the visits of one step on one parameter tensor.
+
+Shape legend: V visits of the step over all micro-batches, K directions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gradledger.gradient import Measured, Use, measure
+from gradledger.recorder.tracked import Tracked
+from gradledger.update import Realised
+
+
+@dataclass(frozen=True)
+class TensorVisits:
+    """Measures of the visits on one tensor, depth weights included.
+
+    Attributes:
+        dots: Inner product of the booked gradient with each direction, K x V.
+        squared: Squared norm of the booked gradient, V.
+        scaled: Squared norm times the squared update rate, V.
+        total: Sum of the booked gradients, shape of the tensor.
+    """
+
+    dots: NDArray[np.float64]
+    squared: NDArray[np.float64]
+    scaled: NDArray[np.float64]
+    total: Tensor
+
+
+def measure_visits(
+    uses: Sequence[Use],
+    entry: Tracked,
+    sizes: Sequence[int],
+    realised: Realised,
+    *directions: Tensor,
+) -> TensorVisits:
+    """Measure every visit's booked gradient on one tensor.
+
+    Rows that depth weights dropped stay exact zeros.
+
+    Args:
+        uses: What was captured for the tensor in this step.
+        entry: The tensor.
+        sizes: Visits of each micro-batch.
+        realised: The realised law of the step.
+        directions: Vectors of the tensor's shape to take inner products with.
+    """
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(int)
+    flat = [direction.reshape(1, -1) for direction in directions]
+    stacked = flat[0] if len(flat) == 1 else torch.cat(flat)
+    factor, scale = realised.incurred_factor, realised.gradient_scale
+    dots = np.zeros((len(directions), offsets[-1]))
+    squared, scaled = np.zeros(offsets[-1]), np.zeros(offsets[-1])
+    total = torch.zeros_like(entry.raw).reshape(-1)
+    by_micro_batch: dict[int, list[Use]] = {}
+    for use in uses:
+        by_micro_batch.setdefault(use.micro_batch, []).append(use)
+    for number, together in by_micro_batch.items():
+        rows, forms = together[0].rows, [use.form for use in together]
+        weights = together[0].weights
+        if weights is None:
+            weights = stacked.new_ones(forms[0].num_rows)
+        measured = measure(forms, weights, stacked, 1.0 if scale is None else scale.reshape(-1))
+        places = (
+            np.arange(offsets[number], offsets[number + 1])
+            if rows is None
+            else offsets[number] + rows.cpu().numpy()
+        )
+        _scatter(measured, weights, places, dots, squared, scaled)
+        total += measured.total
+    return TensorVisits(dots, squared, scaled * factor**2, total.view_as(entry.raw))
+
+
+def _scatter(
+    measured: Measured,
+    weights: Tensor,
+    places: NDArray[np.int64],
+    dots: NDArray[np.float64],
+    squared: NDArray[np.float64],
+    scaled: NDArray[np.float64],
+) -> None:
+    """Put measured rows at their visits, times their depth weights."""
+    depth = weights.double().cpu().numpy()
+    dots[:, places] = measured.dots.cpu().numpy() * depth
+    squared[places] = measured.squared_norms.cpu().numpy() * depth**2
+    scaled[places] = measured.scaled_squared_norms.cpu().numpy() * depth**2
