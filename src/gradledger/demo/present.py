@@ -1,4 +1,4 @@
-"""Show what the ledger answers about the demonstration: readable tables, in the order of the story."""
+"""Show what the ledger answers about the demonstration, in the order of the story."""
 
 from __future__ import annotations
 

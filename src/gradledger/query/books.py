@@ -23,8 +23,7 @@ _SHOWN: Final[dict[str, tuple[str, ...]]] = {
     "visits": ("contributions",),
     "history": ("history", "history_decay"),
     "decay": ("decay",),
-    "edits": ("edits",),
-    "other": ("gap", "unattributed", "remainder", "rounding", "residual"),
+    "other": ("gap", "unattributed", "edits", "remainder", "rounding", "residual"),
 }
 
 

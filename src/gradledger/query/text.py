@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MAX_ROWS = 60
 _ABSENT = "-"
 _CELL = 48
-_NARROWEST = 8
+_NARROWEST = 14
 _INDENT = 2
 
 #: Figures outside are shown with an exponent.
