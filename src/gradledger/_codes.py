@@ -103,6 +103,12 @@ CODES: Final[dict[str, str]] = {
     "R104": "content differs from the record",
     "R105": "training loop ended at another step",
     "R106": "run is settled already",
+    "R121": "intervention needs capture of every parameter",
+    "R122": "intervention on coupled rows",
+    "R123": "code named in a run is not trusted",
+    "R124": "run names no training loop",
+    "R125": "training loop cannot be loaded",
+    "R126": "stored result of a replay is damaged",
     # Q: query
     "Q101": "directory is not a run",
     "Q102": "run is damaged",
@@ -115,4 +121,7 @@ CODES: Final[dict[str, str]] = {
     "Q109": "optional package is missing",
     "Q110": "argument is not one of those allowed",
     "Q111": "run has no steps",
+    "Q121": "content cannot be read",
+    "Q122": "salts of the run are not there",
+    "Q123": "run has no end",
 }

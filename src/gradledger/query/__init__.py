@@ -7,12 +7,17 @@ from gradledger.query.follow import UNITS, follow
 from gradledger.query.inert import inert
 from gradledger.query.info import info
 from gradledger.query.measures import MEASURES
+from gradledger.query.names import allowed
 from gradledger.query.ranking import ORDERS
 from gradledger.query.records import Records, open_records
+from gradledger.query.replays import stored_result
+from gradledger.query.selection import selected_examples, words
 from gradledger.query.steps import steps
 from gradledger.query.trace import trace
+from gradledger.query.whatif import HOW, whatif
 
 __all__ = [
+    "HOW",
     "KINDS",
     "MEASURES",
     "ORDERS",
@@ -21,6 +26,7 @@ __all__ = [
     "Column",
     "Records",
     "Table",
+    "allowed",
     "books",
     "decide",
     "decisions",
@@ -28,6 +34,10 @@ __all__ = [
     "inert",
     "info",
     "open_records",
+    "selected_examples",
     "steps",
+    "stored_result",
     "trace",
+    "whatif",
+    "words",
 ]

@@ -2,6 +2,7 @@
 
 from gradledger.schema.decision import VERDICTS, Decision, RuleTruth
 from gradledger.schema.group import Coverage, GroupRecord, TensorRecord
+from gradledger.schema.intervention import Intervention, Remove, Reprofile, Reweight
 from gradledger.schema.lines import ACCRUAL_LINES, CASH_LINES, VERDICT_NAMES
 from gradledger.schema.run import FORMAT, RunBegin, RunEnd
 from gradledger.schema.table import BOOKS, DISPLACEMENT_LINES, EXAMPLES, STEPS, TABLES, VISITS
@@ -21,6 +22,10 @@ __all__ = [
     "Coverage",
     "Decision",
     "GroupRecord",
+    "Intervention",
+    "Remove",
+    "Reprofile",
+    "Reweight",
     "RuleTruth",
     "RunBegin",
     "RunEnd",
