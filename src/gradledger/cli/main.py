@@ -18,11 +18,12 @@ from gradledger.cli.info import info
 from gradledger.cli.output import EXIT_ERROR, complain, say, to_json
 from gradledger.cli.steps import steps
 from gradledger.cli.trace import trace
+from gradledger.cli.whatif import whatif
 from gradledger.errors import GradledgerError
 from gradledger.query import inert
 
 #: The commands, in the order in which help lists them.
-COMMANDS = (info, steps, books, trace, follow, decide, demo)
+COMMANDS = (info, steps, books, trace, follow, decide, whatif, demo)
 
 #: Usage errors of whichever click typer brings along: its own copy, or the package.
 _CommandError: Final[type[Exception]] = typer.BadParameter.__mro__[2]
@@ -64,7 +65,7 @@ def build() -> Any:
     )
     app.callback()(_root)
     for command in COMMANDS:
-        app.command(command.__name__)(command)
+        app.command(command.__name__.replace("_", "-"))(command)
     return get_command(app)
 
 

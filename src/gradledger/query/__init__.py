@@ -10,7 +10,7 @@ from gradledger.query.measures import MEASURES
 from gradledger.query.names import allowed
 from gradledger.query.ranking import ORDERS
 from gradledger.query.records import Records, open_records
-from gradledger.query.replays import stored_result
+from gradledger.query.replays import replays_folder, stored_result
 from gradledger.query.selection import selected_examples, words
 from gradledger.query.steps import steps
 from gradledger.query.trace import trace
@@ -34,6 +34,7 @@ __all__ = [
     "inert",
     "info",
     "open_records",
+    "replays_folder",
     "selected_examples",
     "steps",
     "stored_result",
