@@ -72,10 +72,10 @@ class Counterfactuals:
             progress: Called after every step with its number and the number of steps.
 
         Raises:
-            QueryError: Q105 column, Q108 nothing matches, Q109 package, Q110 argument, Q123 not
+            QueryError: Q105 column, Q108 nothing matches, Q109 package, Q110 argument, Q133 not
                 closed.
             ReplayError: The run cannot be executed again (R101 to R105), the intervention would
-                not be exact (R121, R122), or the training loop cannot be had (R123 to R125).
+                not be exact (R131, R132), or the training loop cannot be had (R133 to R135).
         """
         allowed("how", how, HOW)
         given = {"remove": remove, "reweight": reweight, "reprofile": reprofile}

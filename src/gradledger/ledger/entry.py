@@ -54,15 +54,15 @@ def load_loop(
         A ``TrainingLoop``.
 
     Raises:
-        ReplayError: The run names none (R124), it is not trusted (R123), or it cannot be loaded
-            (R125).
+        ReplayError: The run names none (R134), it is not trusted (R133), or it cannot be loaded
+            (R135).
         QueryError: A package is missing. Code Q109.
     """
     where = str(records.path)
     named = records.begin.settings.get("replay")
     if not isinstance(named, dict) or not isinstance(named.get("entry"), str):
         raise ReplayError(
-            "R124",
+            "R134",
             observed="no replay entry in run.json",
             expected="build and train, or a run recorded with replay='package.module:function'",
             where=where,
@@ -71,7 +71,7 @@ def load_loop(
     entry = named["entry"]
     if entry not in OWN_ENTRIES and not trust:
         raise ReplayError(
-            "R123",
+            "R133",
             observed=f"the entry {entry!r:.200}",
             expected=f"one of {', '.join(sorted(OWN_ENTRIES))}, or consent",
             where=where,
@@ -111,7 +111,7 @@ def _loop(kind: Any, returned: Any, entry: str, where: str) -> Any:
 
 def _unloadable(observed: str, entry: str, where: str) -> ReplayError:
     return ReplayError(
-        "R125",
+        "R135",
         observed=observed,
         expected="an importable function that returns build, train and, if any, observe",
         where=f"{where}, entry {entry!r:.200}",

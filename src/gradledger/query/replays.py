@@ -46,11 +46,11 @@ def identity(records: Records) -> dict[str, str]:
     """Return what names a closed run: its id and the digest of its final model.
 
     Raises:
-        QueryError: The run was not closed. Code Q123.
+        QueryError: The run was not closed. Code Q133.
     """
     if records.end is None:
         raise QueryError(
-            "Q123",
+            "Q133",
             observed="no end.json",
             expected="a closed run, whose final model is known",
             where=str(records.path),
@@ -63,7 +63,7 @@ def result_folder(records: Records, intervention: Intervention) -> Path:
     """Return the folder of one intervention's result, whether it exists or not.
 
     Raises:
-        QueryError: The run was not closed. Code Q123.
+        QueryError: The run was not closed. Code Q133.
     """
     record = {**identity(records), "intervention": intervention.to_dict()}
     return replays_folder(records.path) / record_digest("intervention/1", record)[:32]
@@ -74,8 +74,8 @@ def stored_result(records: Records, intervention: Intervention) -> dict[str, Any
 
     Raises:
         ReplayError: The result is not readable, or is one of another run or intervention. Code
-            R126.
-        QueryError: The run was not closed. Code Q123.
+            R136.
+        QueryError: The run was not closed. Code Q133.
     """
     place = result_folder(records, intervention) / RESULT_FILE
     if not place.exists():
@@ -95,7 +95,7 @@ def stored_result(records: Records, intervention: Intervention) -> dict[str, Any
 
 def _damaged(place: Path, observed: str) -> ReplayError:
     return ReplayError(
-        "R126",
+        "R136",
         observed=observed[:300],
         expected="the result of this intervention on this run",
         where=str(place),

@@ -63,8 +63,8 @@ def counterfactual(
 
     Raises:
         ReplayError: The run cannot be executed again (R101 to R105), the intervention would not be
-            exact (R121, R122), or a stored result is damaged (R126).
-        QueryError: The run was not closed. Code Q123.
+            exact (R131, R132), or a stored result is damaged (R136).
+        QueryError: The run was not closed. Code Q133.
     """
     run = RecordedRun(records.path)
     refuse_inexact(run, intervention)

@@ -164,7 +164,7 @@ def refuse_inexact(run: RecordedRun, intervention: Intervention) -> None:
     """Refuse interventions whose weights could not act on every parameter of chosen examples.
 
     Raises:
-        ReplayError: Parameters lack capture (R121), or rows influence each other (R122).
+        ReplayError: Parameters lack capture (R131), or rows influence each other (R132).
     """
     if not affected_examples(run, intervention):
         return
@@ -172,7 +172,7 @@ def refuse_inexact(run: RecordedRun, intervention: Intervention) -> None:
     if coverage["num_captured"] < coverage["num_updated"]:
         percent = _FULL_COVERAGE_PERCENT * coverage["num_captured"] / coverage["num_updated"]
         raise ReplayError(
-            "R121",
+            "R131",
             observed=f"capture of {percent:.1f} % of the updated parameters; without: "
             + ", ".join(name for name, _ in coverage["unattributed"][:3]),
             expected="100 %",
@@ -186,7 +186,7 @@ def refuse_inexact(run: RecordedRun, intervention: Intervention) -> None:
     ]
     if coupled:
         raise ReplayError(
-            "R122",
+            "R132",
             observed=f"{len(coupled)} steps with coupled rows, first step {coupled[0]}",
             expected="rows that do not influence each other",
             where=str(run.run_dir),

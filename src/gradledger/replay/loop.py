@@ -85,7 +85,7 @@ def observe_model(
         observables: Name -> function of the model.
 
     Raises:
-        ReplayError: The stored model is not one that ``build`` builds. Code R125.
+        ReplayError: The stored model is not one that ``build`` builds. Code R135.
     """
     if not observables:
         return {}
@@ -94,7 +94,7 @@ def observe_model(
         arrays, live = read_arrays(model_file).arrays, model_tensors(model)
         if live.keys() != arrays.keys():
             raise ReplayError(
-                "R125",
+                "R135",
                 observed=f"{len(live)} tensors, not those of the stored model",
                 expected=f"the {len(arrays)} tensors of {model_file.name}",
                 where=str(model_file),
