@@ -20,6 +20,7 @@ from gradledger.cli.options import (
 from gradledger.cli.output import show
 from gradledger.ledger import open_ledger
 
+
 def follow(
     run: RunDir,
     *,

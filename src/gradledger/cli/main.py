@@ -13,9 +13,13 @@ from gradledger import __version__
 from gradledger.cli.books import books
 from gradledger.cli.decide import decide
 from gradledger.cli.demo import demo
+from gradledger.cli.diff import diff
+from gradledger.cli.exclude import exclude
+from gradledger.cli.first_use import first_use
 from gradledger.cli.follow import follow
 from gradledger.cli.info import info
 from gradledger.cli.output import EXIT_ERROR, complain, say, to_json
+from gradledger.cli.states import states
 from gradledger.cli.steps import steps
 from gradledger.cli.trace import trace
 from gradledger.cli.whatif import whatif
@@ -23,7 +27,20 @@ from gradledger.errors import GradledgerError
 from gradledger.query import inert
 
 #: The commands, in the order in which help lists them.
-COMMANDS = (info, steps, books, trace, follow, decide, whatif, demo)
+COMMANDS = (
+    info,
+    steps,
+    books,
+    trace,
+    follow,
+    first_use,
+    exclude,
+    decide,
+    states,
+    diff,
+    whatif,
+    demo,
+)
 
 #: Usage errors of whichever click typer brings along: its own copy, or the package.
 _CommandError: Final[type[Exception]] = typer.BadParameter.__mro__[2]

@@ -68,9 +68,7 @@ Settings = Annotated[
         help="Argument of the run's training loop, in place of the recorded one; may be repeated.",
     ),
 ]
-Fresh = Annotated[
-    bool, typer.Option("--fresh", help="Execute again although a result is stored.")
-]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Execute again although a result is stored.")]
 
 
 def whatif(

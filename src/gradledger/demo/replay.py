@@ -43,9 +43,7 @@ def entry_arguments(data: DemoData, now: datetime, dtype: torch.dtype) -> dict[s
     }
 
 
-def entry(
-    size: str, dtype: str, now: str, wheels: str, cache: str | None = None
-) -> TrainingLoop:
+def entry(size: str, dtype: str, now: str, wheels: str, cache: str | None = None) -> TrainingLoop:
     """Build the training of a recorded demonstration again.
 
     Args:

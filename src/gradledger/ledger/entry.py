@@ -39,9 +39,7 @@ def load_replay() -> Any:
         ) from missing
 
 
-def load_loop(
-    records: Records, *, trust: bool, arguments: Mapping[str, Any] | None = None
-) -> Any:
+def load_loop(records: Records, *, trust: bool, arguments: Mapping[str, Any] | None = None) -> Any:
     """Import the entry that a run names and call it.
 
     Args:

@@ -2,7 +2,11 @@
 
 from gradledger.query.answer import KINDS, Answer, Column, Table
 from gradledger.query.books import books
+from gradledger.query.candidates import Sought, Texts
 from gradledger.query.decide import decide, decisions
+from gradledger.query.diff import diff
+from gradledger.query.exclude import exclude
+from gradledger.query.first_use import first_use
 from gradledger.query.follow import UNITS, follow
 from gradledger.query.inert import inert
 from gradledger.query.info import info
@@ -12,6 +16,7 @@ from gradledger.query.ranking import ORDERS
 from gradledger.query.records import Records, open_records
 from gradledger.query.replays import replays_folder, stored_result
 from gradledger.query.selection import selected_examples, words
+from gradledger.query.states import states
 from gradledger.query.steps import steps
 from gradledger.query.trace import trace
 from gradledger.query.whatif import HOW, whatif
@@ -25,17 +30,23 @@ __all__ = [
     "Answer",
     "Column",
     "Records",
+    "Sought",
     "Table",
+    "Texts",
     "allowed",
     "books",
     "decide",
     "decisions",
+    "diff",
+    "exclude",
+    "first_use",
     "follow",
     "inert",
     "info",
     "open_records",
     "replays_folder",
     "selected_examples",
+    "states",
     "steps",
     "stored_result",
     "trace",

@@ -50,7 +50,9 @@ def candidates_table(records: Records, sought: Sought, found: frozenset[int]) ->
             near.append((alike, example))
     near.sort(key=lambda pair: (-pair[0].resemblance, -pair[0].containment, pair[1]))
     shown = near[:_CANDIDATES]
-    of_example = {row[0]: row for row in examples_by_number(records, [example for _, example in shown])}
+    of_example = {
+        row[0]: row for row in examples_by_number(records, [example for _, example in shown])
+    }
     names = preferred_metadata(records)[:1]
     rows = tuple(
         (

@@ -186,9 +186,7 @@ def _title(sought: Sought) -> str:
     return "was it used? " + "; ".join(parts)
 
 
-def _notes(
-    records: Records, sought: Sought, found: Found | None, *, visited: int
-) -> list[str]:
+def _notes(records: Records, sought: Sought, found: Found | None, *, visited: int) -> list[str]:
     notes = []
     if found is not None:
         notes.append(_EQUAL_BYTES)
@@ -196,7 +194,11 @@ def _notes(
             shown = ", ".join(found.unsalted[:_NAMED])
             notes.append(
                 f"sources whose salts are gone, so that nothing can be said: {shown}"
-                + (f" and {len(found.unsalted) - _NAMED} more" if len(found.unsalted) > _NAMED else "")
+                + (
+                    f" and {len(found.unsalted) - _NAMED} more"
+                    if len(found.unsalted) > _NAMED
+                    else ""
+                )
             )
         if found.num_uncommitted:
             notes.append(

@@ -9,10 +9,10 @@ from gradledger.errors import QueryError
 from gradledger.query.answer import Answer, Column, Table
 from gradledger.query.measures import MEASURE_WORDS, Scope, tiling
 from gradledger.query.names import Span, allowed, match_groups, match_steps
+from gradledger.query.profiles import profiles_of, weights_in_words
 from gradledger.query.records import Records
 from gradledger.query.selection import conditions, matching_examples, words
 from gradledger.query.standing import standing_notes
-from gradledger.query.profiles import profiles_of, weights_in_words
 from gradledger.query.touch import TOTAL, Touch, touches
 from gradledger.schema import GroupRecord
 

@@ -22,7 +22,9 @@ def profiles_of(scope: Scope, where: Mapping[str, Any]) -> list[str]:
     return [str(row[0]) for row in rows if row[0] is not None]
 
 
-def weights_in_words(records: Records, groups: Sequence[GroupRecord], profiles: Sequence[str]) -> str:
+def weights_in_words(
+    records: Records, groups: Sequence[GroupRecord], profiles: Sequence[str]
+) -> str:
     """Return the depth weights of these groups under these profiles, as one figure or a range."""
     place = {name: index for index, name in enumerate(records.begin.blocks)}
     weights = sorted(

@@ -84,7 +84,7 @@ def stored_result(records: Records, intervention: Intervention) -> dict[str, Any
         result = parse_json(place.read_bytes(), str(place))
     except (OSError, GradledgerError) as error:
         raise _damaged(place, str(error).splitlines()[0]) from error
-    if not isinstance(result, dict) or not _FIELDS <= result.keys():
+    if not isinstance(result, dict) or not result.keys() >= _FIELDS:
         raise _damaged(place, "a record without the fields of a result")
     expected = {**identity(records), "intervention": intervention.to_dict()}
     for name, value in {"format": RESULT_FORMAT, **expected}.items():

@@ -94,10 +94,10 @@ def in_words(intervention: Intervention, label: str) -> str:
 def _facts(
     records: Records, result: Mapping[str, Any], estimates: Mapping[int, Estimate]
 ) -> dict[str, Any]:
-    rows = [row for row in result["groups"] if row["displacement"] > 0 and row["group"] in estimates]
-    pairs = [
-        (row["dot"] / row["displacement"] ** 2, estimates[row["group"]].share) for row in rows
+    rows = [
+        row for row in result["groups"] if row["displacement"] > 0 and row["group"] in estimates
     ]
+    pairs = [(row["dot"] / row["displacement"] ** 2, estimates[row["group"]].share) for row in rows]
     paired = [(executed, share) for executed, share in pairs if share is not None]
     agreement = spearman([pair[0] for pair in paired], [pair[1] for pair in paired])
     first, steps = result["first_affected_step"], result["num_steps"]
@@ -150,7 +150,9 @@ def _units_table(
         Column("executed", "executed, along D", "share"),
         Column("ledger", "ledger, along D", "share"),
     )
-    return Table("units", "The model: executed change and the ledger's estimate", columns, tuple(rows))
+    return Table(
+        "units", "The model: executed change and the ledger's estimate", columns, tuple(rows)
+    )
 
 
 def _estimate_table(records: Records, estimates: Mapping[int, Estimate], by: str) -> Table:

@@ -172,4 +172,3 @@ def _observe(
 def _finite(value: float) -> float | None:
     """Return a number that JSON knows."""
     return value if np.isfinite(value) else None
-
