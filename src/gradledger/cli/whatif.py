@@ -111,11 +111,13 @@ def whatif(
         raise QueryError(
             "Q110", observed="--factor and --profile", expected="one of both", where="whatif"
         )
-    operation = "reweight" if factor is not None else "reprofile" if profile else "remove"
+    is_removal = factor is None and profile is None
     with open_ledger(run) as ledger, _progress() as advance:
         answer = ledger.whatif(
-            **{operation: wanted},
+            remove=wanted if is_removal else None,
+            reweight=wanted if factor is not None else None,
             factor=factor,
+            reprofile=wanted if profile is not None else None,
             profile=_weights(profile) if profile else None,
             how=how,
             by=by,

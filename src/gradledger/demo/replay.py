@@ -103,7 +103,7 @@ def _mean_loss(training: Training, rows: list[Any]) -> Observable:
     tokens = training.tokens[torch.as_tensor(rows)]
 
     def loss(model: nn.Module) -> float:
-        parts = [losses_per_window(model, part).double() for part in tokens.split(_WINDOWS)]
+        parts = [losses_per_window(model, part).double() for part in torch.split(tokens, _WINDOWS)]
         return float(torch.cat(parts).mean())
 
     return loss

@@ -25,6 +25,12 @@ from gradledger.query.stored_states import (
 from gradledger.query.trace import trace
 from gradledger.schema import GroupRecord
 
+_DISTANCE = "|change|: Euclidean distance between the two stored models"
+_PATH = (
+    "path: root of the sum over groups of (sum over steps of |delta|)^2; at least the distance, "
+    "more where steps undid each other"
+)
+
 #: Movers that an answer lists.
 _MOVERS = 5
 
@@ -63,13 +69,8 @@ def diff(
     for group in sorted(matched.groups, key=lambda group: (group.block_index, group.group)):
         units.setdefault(group.block if by == "block" else group.name, []).append(group)
     tables = [_units(units, moved, _paths(records, matched.numbers, span), by)]
-    notes = [
-        "|change|: Euclidean distance between the two stored models"
-        if moved
-        else f"no distance: states are stored after steps {', '.join(map(str, stored))}",
-        "path: root of the sum over groups of (sum over steps of |delta|)^2; at least the "
-        "distance, more where steps undid each other",
-    ]
+    missing = f"no distance: states are stored after steps {', '.join(map(str, stored))}"
+    notes = [_DISTANCE if moved else missing, _PATH]
     movers = _movers(records, span, who)
     if movers is not None:
         tables.append(movers[0])

@@ -19,7 +19,7 @@ from gradledger.query.measures import Scope, columns_of
 from gradledger.query.names import match_groups, match_steps
 from gradledger.query.profiles import profiles_of, weights_in_words
 from gradledger.query.records import Records
-from gradledger.query.selection import conditions, preferred_metadata, words
+from gradledger.query.selection import conditions, matching_examples, preferred_metadata, words
 from gradledger.query.touch import touches
 from gradledger.schema import GroupRecord
 
@@ -187,18 +187,14 @@ def _title(sought: Sought) -> str:
 
 
 def _notes(records: Records, sought: Sought, found: Found | None, *, visited: int) -> list[str]:
-    notes = []
+    notes = _unknown(records, sought.where)
     if found is not None:
         notes.append(_EQUAL_BYTES)
         if found.unsalted:
-            shown = ", ".join(found.unsalted[:_NAMED])
+            shown, more = ", ".join(found.unsalted[:_NAMED]), len(found.unsalted) - _NAMED
             notes.append(
                 f"sources whose salts are gone, so that nothing can be said: {shown}"
-                + (
-                    f" and {len(found.unsalted) - _NAMED} more"
-                    if len(found.unsalted) > _NAMED
-                    else ""
-                )
+                + (f" and {more} more" if more > 0 else "")
             )
         if found.num_uncommitted:
             notes.append(
@@ -212,6 +208,19 @@ def _notes(records: Records, sought: Sought, found: Found | None, *, visited: in
     if records.end is None:
         notes.append("the run was not closed: later visits may not be on disk")
     return notes
+
+
+def _unknown(records: Records, where: Mapping[str, Any]) -> list[str]:
+    """Say so where no example at all has what was asked for: it may be misspelt."""
+    try:
+        if where:
+            matching_examples(records, where)
+    except QueryError as error:
+        if error.code != "Q108":
+            raise
+        hint = f" ({error.hint})" if error.hint else ""
+        return [f"no example of the run has {words(where)}: check how it is spelt{hint}"]
+    return []
 
 
 def _argument(observed: str, expected: str) -> QueryError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,14 @@ _COLUMNS = (
     Column("folder", "folder", in_text=False),
 )
 
+_DIGEST = (
+    "after step 0: the opening balance; digest: SHA-256 over names, formats, shapes and bytes of "
+    "all parameters and buffers"
+)
+_CHECK = (
+    "check: every file digested again, compared with state.json, with the fingerprint of the "
+    "step, and at both ends with the digests in run.json and end.json"
+)
 _CHUNK_BYTES = 1 << 20
 
 
@@ -64,12 +73,7 @@ def states(records: Records, *, check: bool = True) -> Answer:
         kind="accounting",
         facts={"states": len(rows), "bytes": sum(row[2] for row in rows)},
         tables=(Table("states", f"{len(rows)} states", _COLUMNS, tuple(rows)),),
-        notes=(
-            "after step 0: the opening balance; digest: SHA-256 over names, formats, shapes and "
-            "bytes of all parameters and buffers",
-            "check: every file digested again, compared with state.json, with the fingerprint of "
-            "the step, and at both ends with the digests in run.json and end.json",
-        ),
+        notes=(_DIGEST, _CHECK),
         findings=findings,
     )
 
@@ -86,11 +90,8 @@ def _differences(
 ) -> str:
     """Say what is not as recorded, in a few words; empty where everything is."""
     try:
-        for name, digest in record["files"].items():
-            if "/" in name or "\\" in name:
-                return f"a file name {name!r:.60}"
-            if _sha256(folder / name) != digest:
-                return f"{name} is altered"
+        if altered := _altered(folder, record["files"]):
+            return altered
         if model_file_digest(folder / MODEL_FILE) != record["model_digest"]:
             return f"{MODEL_FILE} holds another model"
     except (OSError, KeyError, AttributeError, GradledgerError) as error:
@@ -100,6 +101,15 @@ def _differences(
     for place, end in _ends(records):
         if place == step and end != record["model_digest"]:
             return "digest is not the one that the run names"
+    return ""
+
+
+def _altered(folder: Path, files: Mapping[str, str]) -> str:
+    for name, digest in files.items():
+        if "/" in name or "\\" in name:
+            return f"a file name {name!r:.60}"
+        if _sha256(folder / name) != digest:
+            return f"{name} is altered"
     return ""
 
 

@@ -73,7 +73,7 @@ def whatif(
         title=f"{title}, executed",
         kind="truth",
         measure="executed replay",
-        facts=_facts(records, result, estimates),
+        facts=_facts(result, estimates),
         tables=tuple(tables),
         notes=(_EXECUTED, _ALONG, _ESTIMATE, *_unsettled(estimates), *_notes(result)),
     )
@@ -91,9 +91,7 @@ def in_words(intervention: Intervention, label: str) -> str:
     return f"{label} under the profile {weights}"
 
 
-def _facts(
-    records: Records, result: Mapping[str, Any], estimates: Mapping[int, Estimate]
-) -> dict[str, Any]:
+def _facts(result: Mapping[str, Any], estimates: Mapping[int, Estimate]) -> dict[str, Any]:
     rows = [
         row for row in result["groups"] if row["displacement"] > 0 and row["group"] in estimates
     ]

@@ -1,7 +1,7 @@
 """What the model would be under an intervention: executed once, stored, and compared.
 
-The result lies beside the run (``gradledger.query.replays`` says where) and holds figures alone; the
-model that the replay ended in lies beside it as safetensors.
+The result lies beside the run (``gradledger.query.replays`` says where) and holds figures alone;
+the model that the replay ended in lies beside it as safetensors.
 """
 
 from __future__ import annotations

@@ -19,11 +19,11 @@ def as_recorded(environment: Mapping[str, Any]) -> Iterator[None]:
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     torch.set_num_threads(int(environment.get("torch_threads") or threads))
-    torch.use_deterministic_algorithms(  # type: ignore[no-untyped-call]
+    torch.use_deterministic_algorithms(
         bool(environment.get("deterministic_algorithms", deterministic)), warn_only=warn_only
     )
     try:
         yield
     finally:
         torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)  # type: ignore[no-untyped-call]
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
