@@ -1,0 +1,40 @@
+"""Ownership: which parameter tensors a module reads itself in its forward pass.
+
+Mostly those that are registered on it. Attention is the exception: it multiplies by the weight of
+its child ``out_proj`` without calling the child, so a hook on the child would never fire.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+def bypassed_children(module: nn.Module) -> tuple[str, ...]:
+    """Name the children whose parameters a module reads without calling them."""
+    if (
+        isinstance(module, nn.MultiheadAttention)
+        and type(module).forward is nn.MultiheadAttention.forward
+    ):
+        return ("out_proj",)
+    return ()
+
+
+def read_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the parameters that a module reads itself: local dotted name -> tensor."""
+    found = dict(module.named_parameters(recurse=False))
+    for child in bypassed_children(module):
+        owner = module.get_submodule(child)
+        found |= {f"{child}.{name}": value for name, value in owner.named_parameters(recurse=False)}
+    return found
+
+
+def put_tensor(module: nn.Module, name: str, value: Tensor) -> None:
+    """Put a tensor in the place of a parameter, past the checks of ``nn.Module``.
+
+    Args:
+        module: The module that reads the parameter.
+        name: Local dotted name of the parameter.
+        value: A parameter, or a plain tensor that stands in for one.
+    """
+    owner, _, local = name.rpartition(".")
+    module.get_submodule(owner)._parameters[local] = value  # type: ignore[assignment]
