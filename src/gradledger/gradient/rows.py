@@ -25,9 +25,34 @@ def split_rows(values: Tensor, num_rows: int, where: str) -> Tensor:
             observed=f"a tensor of shape {tuple(values.shape)}",
             expected=f"a first axis that counts {num_rows} visits",
             where=where,
-            hint="name the module in unattributed=[...] if it mixes or drops rows",
+            hint=_hint(values, num_rows),
         )
     return values.reshape(num_rows, -1, values.shape[-1])
+
+
+def split_images(values: Tensor, num_rows: int, num_axes: int, where: str) -> Tensor:
+    """Check a tensor of images ``(R, C, ...)`` or ``(R * k, C, ...)`` and return it.
+
+    Args:
+        values: The images.
+        num_rows: Number of rows R.
+        num_axes: Axes behind the channel axis.
+        where: The module, for messages.
+
+    Raises:
+        GradientError: No row axis, or not a multiple of the number of rows. Code G101.
+    """
+    if values.dim() == num_axes + 1 and num_rows == 1:
+        return values.unsqueeze(0)
+    if values.dim() != num_axes + 2 or num_rows == 0 or values.shape[0] % num_rows:
+        raise GradientError(
+            "G101",
+            observed=f"a tensor of shape {tuple(values.shape)}",
+            expected=f"a first axis that counts {num_rows} visits, before the channels",
+            where=where,
+            hint="keep the batch as the first axis, or name the module in unattributed=[...]",
+        )
+    return values
 
 
 def has_rows(value: Any, num_rows: int) -> bool:
@@ -54,3 +79,9 @@ def select_rows(value: Any, rows: Tensor | None, num_rows: int) -> Any:
     if isinstance(value, Mapping):
         return {key: select_rows(item, rows, num_rows) for key, item in value.items()}
     return value
+
+
+def _hint(values: Tensor, num_rows: int) -> str:
+    if values.dim() > 2 and values.shape[1] == num_rows:
+        return "the batch seems to be axis 1: make it the first one (batch_first=True)"
+    return "name the module in unattributed=[...] if it mixes or drops rows"
