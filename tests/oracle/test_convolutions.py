@@ -20,6 +20,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from cases import Around
 from harness import captured, check, check_routed, mean_square, random_input, randomised
 
+# A remark of torch on its own speed.
+pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same'")
+
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 

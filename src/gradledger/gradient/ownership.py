@@ -1,4 +1,4 @@
-"""Ownership: which parameter tensors a module reads itself in its forward pass.
+"""What a module reads itself: its parameter tensors, and the axis of its inputs that counts rows.
 
 Mostly those that are registered on it. Attention is the exception: it multiplies by the weight of
 its child ``out_proj`` without calling the child, so a hook on the child would never fire.
@@ -38,3 +38,13 @@ def put_tensor(module: nn.Module, name: str, value: Tensor) -> None:
     """
     owner, _, local = name.rpartition(".")
     module.get_submodule(owner)._parameters[local] = value  # type: ignore[assignment]
+
+
+def row_axis(module: nn.Module) -> int:
+    """Return the axis that counts rows in what a module reads and writes.
+
+    It is the first one, unless torch's own attention or recurrent layer was built the other way.
+    """
+    if isinstance(module, nn.MultiheadAttention | nn.RNNBase):
+        return 0 if module.batch_first else 1
+    return 0
