@@ -21,7 +21,7 @@ from gradledger.gradient.again import RandomState, Written, carries_gradient, dr
 from gradledger.gradient.form import Form
 from gradledger.gradient.kind import Call
 from gradledger.gradient.ownership import put_tensor
-from gradledger.gradient.rows import select_rows
+from gradledger.gradient.rows import select_rows, spread_over_rows, stands_for_all_rows
 from gradledger.gradient.tap import tap_outputs
 from gradledger.gradient.unit import Unit
 
@@ -160,10 +160,12 @@ class Capture:
                 where=unit.path or type(module).__name__,
                 hint="return tensors from this module, or name it in unattributed=[...]",
             )
+        inputs = (args, kwargs)
+        if stands_for_all_rows(inputs, outputs, self.num_rows):
+            inputs = spread_over_rows(inputs, self.num_rows)
+            outputs = spread_over_rows(outputs, self.num_rows)
         written = [Written.note(value) for value in outputs] if unit.kind.wants_all_rows else []
-        collector = _Collector(
-            self, unit, (args, kwargs), written, random, routed=held is not None
-        )
+        collector = _Collector(self, unit, inputs, written, random, routed=held is not None)
         parameters = list(unit.names.values()) if held is not None else []
         tapped = tap_outputs(outputs, collector, parameters)
         for index, value in zip(places, tapped, strict=True):

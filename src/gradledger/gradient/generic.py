@@ -68,7 +68,7 @@ class GenericKind:
         mapped = [index for index, leaf in enumerate(leaves) if has_rows(leaf, call.num_rows)]
         kept = [index for index, grad in enumerate(call.output_grads) if grad is not None]
         grads = [grad for grad in call.output_grads if grad is not None]
-        if not mapped or any(not has_rows(grad, call.num_rows) for grad in grads):
+        if any(not has_rows(grad, call.num_rows) for grad in grads):
             raise GradientError(
                 "G101",
                 observed=f"tensors of shapes {[tuple(grad.shape) for grad in grads]} written",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_map
 
 from gradledger.errors import GradientError
 
@@ -58,6 +59,29 @@ def split_images(values: Tensor, num_rows: int, num_axes: int, where: str) -> Te
 def has_rows(value: Any, num_rows: int) -> bool:
     """Tell whether a value is a tensor whose first axis counts the rows."""
     return isinstance(value, Tensor) and value.dim() > 0 and value.shape[0] == num_rows
+
+
+def stands_for_all_rows(inputs: Any, outputs: list[Tensor], num_rows: int) -> bool:
+    """Tell whether one row was read and written on behalf of all, to be broadcast later.
+
+    Position tables are used that way: the gradient that comes back is summed over the visits, so
+    the output must be given one row per visit before that happens.
+    """
+    read = [leaf for leaf in tree_flatten(inputs)[0] if isinstance(leaf, Tensor) and leaf.dim()]
+    alone = all(leaf.shape[0] == 1 for leaf in read)
+    return num_rows > 1 and alone and all(out.dim() > 1 and out.shape[0] == 1 for out in outputs)
+
+
+def spread_over_rows(values: Any, num_rows: int) -> Any:
+    """Give the single row of every tensor to each of the visits, without a copy."""
+    return tree_map(
+        lambda leaf: (
+            leaf.expand(num_rows, *leaf.shape[1:])
+            if isinstance(leaf, Tensor) and leaf.dim()
+            else leaf
+        ),
+        values,
+    )
 
 
 def select_rows(value: Any, rows: Tensor | None, num_rows: int) -> Any:
