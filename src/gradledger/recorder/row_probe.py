@@ -57,6 +57,11 @@ class RowProbe:
                 axis = row_axis(unit.module)
                 if reason := _mixed(_rows_to_front(old, axis), _rows_to_front(new, axis), num_rows):
                     findings[unit.path] = reason
+                elif _same_for_all_visits(old, new, num_rows):
+                    findings[unit.path] = (
+                        f"an input of shape {tuple(old.shape)} that holds positions, not visits; "
+                        "give it a first axis of one, such as positions[None]"
+                    )
         return findings
 
     @staticmethod
@@ -134,3 +139,15 @@ def _mixed(old: Tensor, new: Tensor, num_rows: int) -> str:
     if bool(others.any()):
         return "content of one visit reaches the rows of another"
     return ""
+
+
+def _same_for_all_visits(old: Tensor, new: Tensor, num_rows: int) -> bool:
+    """Tell whether an input without a row axis could be mistaken for one with rows folded in.
+
+    Indices that do not follow the content of the first visit and yet differ from those of the
+    second are not the visits' own: ``arange(length)`` is the usual case.
+    """
+    if old.is_floating_point() or old.dim() != 1 or old.shape[0] % num_rows:
+        return False
+    rows = old.reshape(num_rows, -1)
+    return bool(torch.equal(old, new)) and not torch.equal(rows[0], rows[1])
