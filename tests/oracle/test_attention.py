@@ -75,7 +75,9 @@ def caller(
 @given(
     st.booleans(),
     st.sampled_from(["self", "cross", "three"]),
-    st.sampled_from(["", "padding", "truth", "numbers padding", "each", "each padding", "truth padding"]),
+    st.sampled_from(
+        ["", "padding", "truth", "numbers padding", "each", "each padding", "truth padding"]
+    ),
     st.booleans(),
     st.booleans(),
     st.sampled_from([{}, {"bias": False}, {"add_bias_kv": True}, {"add_zero_attn": True}]),
@@ -130,7 +132,9 @@ def test_windows_folded_into_the_batch() -> None:
         folded = x.reshape(-1, 3, WIDTH)
         return module(folded, folded, folded)[0].reshape(x.shape)
 
-    check(randomised(Around(attention(batch_first=True), fold)), random_input(0, 3, 6, 4), mean_square)
+    check(
+        randomised(Around(attention(batch_first=True), fold)), random_input(0, 3, 6, 4), mean_square
+    )
 
 
 def test_evaluation_mode_takes_no_fast_path_past_the_capture() -> None:

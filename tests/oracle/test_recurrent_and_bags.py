@@ -28,7 +28,9 @@ def last_states(module: nn.Module, x: Tensor) -> Tensor:
     if isinstance(module, nn.LSTM):
         cell = x[:, 0, :1].expand(-1, module.hidden_size).unsqueeze(0).repeat(count, 1, 1)
         out, (hidden, memory) = module(order(x), (first.contiguous(), cell.cos()))
-        states = torch.cat([hidden.transpose(0, 1).flatten(1), memory.transpose(0, 1).flatten(1)], 1)
+        states = torch.cat(
+            [hidden.transpose(0, 1).flatten(1), memory.transpose(0, 1).flatten(1)], 1
+        )
     else:
         out, hidden = module(order(x), first.contiguous())
         states = hidden.transpose(0, 1).flatten(1)
@@ -59,9 +61,7 @@ def test_recurrent(
     seed: int,
 ) -> None:
     torch.manual_seed(seed)
-    module = kind(
-        3, 3, layers, bidirectional=bidirectional, batch_first=batch_first, bias=bias
-    )
+    module = kind(3, 3, layers, bidirectional=bidirectional, batch_first=batch_first, bias=bias)
     order = (lambda v: v) if batch_first else (lambda v: v.transpose(0, 1))
     plain = Around(module, lambda m, x: order(m(order(x))[0]))
     model = randomised(Around(module, last_states) if states else plain)
@@ -70,7 +70,11 @@ def test_recurrent(
 
 
 def test_projected_lstm() -> None:
-    check(randomised(Around(nn.LSTM(3, 4, proj_size=2), last_states)), random_input(0, 3, 4, 3), mean_square)
+    check(
+        randomised(Around(nn.LSTM(3, 4, proj_size=2), last_states)),
+        random_input(0, 3, 4, 3),
+        mean_square,
+    )
 
 
 def test_recurrent_dropout_is_refused_by_name() -> None:

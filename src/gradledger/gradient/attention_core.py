@@ -49,7 +49,9 @@ class Masks:
         """Return one mask for all scores, (1 or B * H, 1 or L, S + added); None for no mask."""
         attention, padding = self.attention, self.padding
         if attention is not None:
-            attention = F.pad(attention if attention.dim() == 3 else attention.unsqueeze(0), (0, num_added))
+            attention = F.pad(
+                attention if attention.dim() == 3 else attention.unsqueeze(0), (0, num_added)
+            )
         if padding is None:
             return attention
         padding = F.pad(padding, (0, num_added))
@@ -80,7 +82,10 @@ def attend(
     heads, rate = module.num_heads, module.dropout if module.training else 0.0
     if added:
         key, value = torch.cat([key, added["bias_k"]]), torch.cat([value, added["bias_v"]])
-    q, k, v = (part.reshape(part.shape[0], batch * heads, -1).transpose(0, 1) for part in (query, key, value))
+    q, k, v = (
+        part.reshape(part.shape[0], batch * heads, -1).transpose(0, 1)
+        for part in (query, key, value)
+    )
     if module.add_zero_attn:
         k, v = F.pad(k, (0, 0, 0, 1)), F.pad(v, (0, 0, 0, 1))
     hinted = masks.causal and masks.padding is None and not masks.need_weights

@@ -189,7 +189,9 @@ class Capture:
             if rows is not None and rows.numel() == 0:
                 continue
             with torch.no_grad(), self.paused():
-                restricted = replace(call, rows=rows) if unit.kind.wants_all_rows else _permitted(call, rows)
+                restricted = (
+                    replace(call, rows=rows) if unit.kind.wants_all_rows else _permitted(call, rows)
+                )
                 forms = unit.kind.forms(restricted, frozenset(names))
             for name, form in forms.items():
                 use = Use(self._micro_batch, form, rows, weights)

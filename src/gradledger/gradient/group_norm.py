@@ -29,7 +29,9 @@ class GroupNormKind:
             return {}
         forms: dict[str, Form] = {}
         if "weight" in names:
-            normalised = F.group_norm(call.input.detach(), module.num_groups, None, None, module.eps)
+            normalised = F.group_norm(
+                call.input.detach(), module.num_groups, None, None, module.eps
+            )
             forms["weight"] = channel_sums(normalised.to(grads.dtype) * grads, call)
         if "bias" in names:
             forms["bias"] = channel_sums(grads, call)

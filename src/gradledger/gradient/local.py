@@ -41,9 +41,7 @@ class LocalRun:
     where: str
     loop: bool = False
 
-    def of_rows(
-        self, rows: Tensor | None, outputs: Sequence[Tensor | None]
-    ) -> dict[str, Tensor]:
+    def of_rows(self, rows: Tensor | None, outputs: Sequence[Tensor | None]) -> dict[str, Tensor]:
         """Return the gradient of each wanted parameter for the given rows, rows first.
 
         Args:
@@ -63,7 +61,9 @@ class LocalRun:
         except GradientError:
             raise
         except Exception as error:
-            raise refusal(f"{type(error).__name__} when it ran on one row: {error}", self.where) from error
+            raise refusal(
+                f"{type(error).__name__} when it ran on one row: {error}", self.where
+            ) from error
         refuse_other_output(first, second, self.where)
         return result
 
@@ -104,7 +104,9 @@ class LocalRun:
             values = {name: value.clone().requires_grad_() for name, value in self.wanted.items()}
             written = self.run_one(values, row)
             pairs = [
-                (out, grad) for out, grad in zip(written, cotangents, strict=True) if out.requires_grad
+                (out, grad)
+                for out, grad in zip(written, cotangents, strict=True)
+                if out.requires_grad
             ]
             found: Sequence[Tensor | None] = [None] * len(values)
             if pairs:

@@ -59,7 +59,9 @@ class RecurrentKind:
         kept = [place for place, grad in enumerate(call.output_grads) if grad is not None]
         grads = [_rows_first(call.output_grads[place], axes[place], call) for place in kept]
         outputs = [
-            None if (value := call.outputs[place]) is None else _rows_first(value, axes[place], call)
+            None
+            if (value := call.outputs[place]) is None
+            else _rows_first(value, axes[place], call)
             for place in kept
         ]
         parameters = {name: value.detach() for name, value in module.named_parameters()}

@@ -66,9 +66,7 @@ class RowProbe:
 
     @staticmethod
     def _rows_in(values: Any, num_rows: int) -> bool:
-        return any(
-            _entries_per_row(leaf, num_rows) > 0 for leaf in tree_flatten(values)[0]
-        )
+        return any(_entries_per_row(leaf, num_rows) > 0 for leaf in tree_flatten(values)[0])
 
     def _forward(self, args: Any, kwargs: Mapping[str, Any]) -> dict[int, list[Tensor]]:
         """Run forward without autograd; leave random numbers and buffers as they were."""

@@ -42,7 +42,9 @@ def test_every_parameter_is_captured(zoo: Zoo) -> None:
     found = survey(model, model.parameters())
     assert not found.unattributed
     coverage = build_groups(model, optimizer, found).coverage
-    assert coverage.num_captured == coverage.num_updated == sum(p.numel() for p in model.parameters())
+    assert (
+        coverage.num_captured == coverage.num_updated == sum(p.numel() for p in model.parameters())
+    )
 
 
 @each
@@ -119,9 +121,7 @@ def test_books_balance_and_recording_changes_nothing(zoo: Zoo, tmp_path: Path) -
 def depth_policy(zoo: Zoo, folder: Path) -> tuple[Path, list[str], list[str]]:
     """Weight 0 in the first half of the blocks for some, 0.5 in the last for others."""
     model = zoo.model()
-    grouping = build_groups(
-        model, optim.SGD(model.parameters()), survey(model, model.parameters())
-    )
+    grouping = build_groups(model, optim.SGD(model.parameters()), survey(model, model.parameters()))
     blocks = list(grouping.blocks)
     closed, halved = blocks[: max(1, len(blocks) // 2)], blocks[-1:]
 
@@ -154,7 +154,7 @@ def test_depth_profiles_hold_to_the_bit(zoo: Zoo, tmp_path: Path) -> None:
     books = read_table(tmp_path / "run", "books").to_pydict()
     assert max(ratio for ratio in books["gap_ratio"] if ratio is not None) <= 1e-5
     for group in groups:
-        if group["kind"] != "parameters":
+        if group["role"] != "parameters":
             continue
         norms: Any = visits[f"gnorm_{group['group']}"]
         for norm, example in zip(norms, visits["example"], strict=True):
