@@ -23,6 +23,11 @@ TOLERANCE = {torch.float64: 1e-7, torch.float32: 1e-3}
 HALF_TOLERANCE = 5e-2
 
 
+def count_changes(value: Tensor) -> int:
+    """Return how often a tensor was changed in place."""
+    return value._version  # noqa: SLF001 - torch has no public name for it
+
+
 @dataclass(frozen=True)
 class Written:
     """What a module wrote, without its history, and whether it still stands there.
@@ -38,11 +43,11 @@ class Written:
     @classmethod
     def note(cls, output: Tensor) -> Written:
         """Note an output that was just written."""
-        return cls(output.detach(), output._version)
+        return cls(output.detach(), count_changes(output))
 
     def still(self) -> Tensor | None:
         """Return the value; None where it was changed in place since."""
-        return self.value if self.value._version == self.version else None
+        return self.value if count_changes(self.value) == self.version else None
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,7 @@ def refuse_other_output(
         apart = float((old.double() - new.double()).norm()) if old.shape == new.shape else size + 1
         if apart > TOLERANCE.get(old.dtype, HALF_TOLERANCE) * size + 1e-12:
             raise refusal(
-                f"an output of norm {size:.3g} that is off by {apart:.3g} when the module runs again",
+                f"an output of norm {size:.3g}, off by {apart:.3g} when the module runs again",
                 where,
             )
 

@@ -10,6 +10,7 @@ Shape legend: L and S query and key positions, B sequences (a multiple of the vi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from inspect import signature
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 
 from gradledger.gradient.again import refuse_other_output
 from gradledger.gradient.attention_core import Masks, attend
+from gradledger.gradient.bias import bias_form
 from gradledger.gradient.dense import Dense
 from gradledger.gradient.form import Form
 from gradledger.gradient.kind import Call
@@ -33,7 +35,7 @@ _SIGNATURE: Final = signature(nn.MultiheadAttention.forward)
 
 
 class AttentionKind:
-    """Projections by outer products; ``bias_k`` and ``bias_v`` by what their one position received."""
+    """Projections by outer products; ``bias_k`` and ``bias_v`` by what their position received."""
 
     name = "attention"
     wants_all_rows = True
@@ -65,18 +67,16 @@ class AttentionKind:
                 forms[name] = OuterProduct(rows.split(source), rows.split(grad))
         if "in_proj_bias" in names:
             forms["in_proj_bias"] = Dense(torch.cat([rows.split(g).sum(1) for g in grads], 1))
-        for name, grad in (("bias_k", found.bias_k), ("bias_v", found.bias_v)):
-            if name in names and grad is not None:
-                forms[name] = Dense(rows.split(grad).sum(1))
+        for name, received in found.added.items():
+            if name in names:
+                forms[name] = Dense(rows.split(received).sum(1))
         written = call.output_grads[0]
         if written is not None:
             out = rows.split(_sequence_first(written, module))
-            if "out_proj.weight" in names:
-                context = rows.split(found.context).to(out.dtype)
-                forms["out_proj.weight"] = OuterProduct(context, out)
-            if "out_proj.bias" in names:
-                forms["out_proj.bias"] = Dense(out.sum(1))
-        return forms
+            context = rows.split(found.context).to(out.dtype)
+            forms["out_proj.weight"] = OuterProduct(context, out)
+            forms["out_proj.bias"] = bias_form(out)
+        return {name: form for name, form in forms.items() if name in names}
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,7 @@ class _Found:
 
     sources: tuple[Tensor, Tensor, Tensor]
     grads: tuple[Tensor, Tensor, Tensor]
-    bias_k: Tensor | None
-    bias_v: Tensor | None
+    added: dict[str, Tensor]
     context: Tensor
 
 
@@ -121,11 +120,9 @@ def _run_again(module: nn.MultiheadAttention, call: Call) -> _Found:
     given: dict[str, Any] = bound.arguments
     sources = _sources(module, given, call)
     batch = sources[0].shape[1]
-    parameters = {
-        name: value.detach() for name, value in module.named_parameters() if value is not None
-    }
-    projected = _project(module, parameters, sources)
-    added = {
+    parameters = {name: value.detach() for name, value in module.named_parameters()}
+    projected = _project(parameters, sources)
+    added: dict[str, Tensor] = {
         name: parameters[name].expand(1, batch, -1).clone().requires_grad_()
         for name in ("bias_k", "bias_v")
         if name in parameters
@@ -145,16 +142,16 @@ def _run_again(module: nn.MultiheadAttention, call: Call) -> _Found:
         roots.append(attention)
         cotangents.append(seen)
     leaves = [*projected, *added.values()]
-    found = torch.autograd.grad(roots, leaves, cotangents, allow_unused=True)
+    found: Sequence[Tensor | None] = torch.autograd.grad(
+        roots, leaves, cotangents, allow_unused=True
+    )
     grads = [
         torch.zeros_like(leaf) if g is None else g for leaf, g in zip(leaves, found, strict=True)
     ]
-    of_added = dict(zip(added, grads[3:], strict=True))
     return _Found(
         sources,
         (grads[0], grads[1], grads[2]),
-        of_added.get("bias_k"),
-        of_added.get("bias_v"),
+        dict(zip(added, grads[3:], strict=True)),
         context.detach(),
     )
 
@@ -166,19 +163,17 @@ def _sources(
     seen: dict[int, Tensor] = {}
     for name in ("query", "key", "value"):
         value = given[name]
-        if value.dim() != 3:
-            split_rows(value.new_empty(()), call.num_rows, call.where)  # Refuses: no row axis.
+        if value.dim() <= 2:  # noqa: PLR2004 - positions and width, but no batch
+            split_rows(value.new_empty(()), call.num_rows, call.where)
         seen.setdefault(id(value), _sequence_first(value.detach(), module))
     query, key, value = (seen[id(given[name])] for name in ("query", "key", "value"))
     return query, key, value
 
 
-def _project(
-    module: nn.MultiheadAttention, parameters: dict[str, Tensor], sources: tuple[Tensor, ...]
-) -> list[Tensor]:
+def _project(parameters: dict[str, Tensor], sources: tuple[Tensor, ...]) -> list[Tensor]:
     """Return projected queries, keys and values as leaves of a new graph."""
-    if module._qkv_same_embed_dim:
-        weights = parameters["in_proj_weight"].chunk(3)
+    if "in_proj_weight" in parameters:
+        weights: Sequence[Tensor] = parameters["in_proj_weight"].chunk(3)
     else:
         weights = tuple(parameters[f"{name}_proj_weight"] for name in "qkv")
     bias = parameters.get("in_proj_bias")

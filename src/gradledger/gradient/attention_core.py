@@ -49,9 +49,7 @@ class Masks:
         """Return one mask for all scores, (1 or B * H, 1 or L, S + added); None for no mask."""
         attention, padding = self.attention, self.padding
         if attention is not None:
-            attention = F.pad(
-                attention if attention.dim() == 3 else attention.unsqueeze(0), (0, num_added)
-            )
+            attention = F.pad(attention.reshape(-1, *attention.shape[-2:]), (0, num_added))
         if padding is None:
             return attention
         padding = F.pad(padding, (0, num_added))
@@ -91,9 +89,13 @@ def attend(
     hinted = masks.causal and masks.padding is None and not masks.need_weights
     mask = None if hinted else masks.merged(heads, k.shape[1] - projected[1].shape[0])
     if not masks.need_weights:
-        q, k, v = (part.unflatten(0, (batch, heads)) for part in (q, k, v))
+        q, k, v = (part.view(batch, heads, *part.shape[1:]) for part in (q, k, v))
         if mask is not None:
-            mask = mask.unsqueeze(0) if mask.shape[0] == 1 else mask.unflatten(0, (batch, heads))
+            mask = (
+                mask.unsqueeze(0)
+                if mask.shape[0] == 1
+                else mask.view(batch, heads, *mask.shape[1:])
+            )
         context = F.scaled_dot_product_attention(q, k, v, mask, rate, is_causal=hinted)
         return context.permute(2, 0, 1, 3).reshape(length, batch, width), None
     scores = torch.bmm(q * math.sqrt(1.0 / q.shape[2]), k.mT)
@@ -101,7 +103,7 @@ def attend(
     if rate > 0:
         weights = F.dropout(weights, rate)
     context = torch.bmm(weights, v).transpose(0, 1).reshape(length, batch, width)
-    weights = weights.unflatten(0, (batch, heads))
+    weights = weights.view(batch, heads, *weights.shape[1:])
     return context, weights.mean(1) if masks.average else weights
 
 

@@ -17,7 +17,13 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from torch.utils.hooks import RemovableHandle
 
 from gradledger.errors import GradientError
-from gradledger.gradient.again import RandomState, Written, carries_gradient, draws_random
+from gradledger.gradient.again import (
+    RandomState,
+    Written,
+    carries_gradient,
+    count_changes,
+    draws_random,
+)
 from gradledger.gradient.form import Form
 from gradledger.gradient.kind import Call
 from gradledger.gradient.ownership import put_tensor
@@ -55,7 +61,7 @@ class Capture:
         num_rows: Visits of the current micro-batch.
     """
 
-    def __init__(self, units: Sequence[Unit], collect_passive: bool = True) -> None:
+    def __init__(self, units: Sequence[Unit], *, collect_passive: bool = True) -> None:
         self._collect_passive = collect_passive
         self._units = {id(unit.module): unit for unit in units}
         self._handles: list[RemovableHandle] = []
@@ -124,7 +130,7 @@ class Capture:
     def _is_routed(self, unit: Unit) -> bool:
         return any(id(parameter) in self._weights for parameter in unit.names.values())
 
-    def _before(self, module: nn.Module, args: Any) -> None:
+    def _before(self, module: nn.Module, _args: Any) -> None:
         """In routed mode, run the forward pass with detached parameters."""
         unit = self._units[id(module)]
         if not self._active or not torch.is_grad_enabled():
@@ -178,8 +184,8 @@ class Capture:
         for name, parameter in unit.names.items():
             weights = self._weights.get(id(parameter))
             groups.setdefault(id(weights), (weights, []))[1].append(name)
-        for weights, names in groups.values():
-            rows = None
+        for given, names in groups.values():
+            rows, weights = None, given
             if weights is not None and bool((weights == 0).any()):
                 rows = weights.nonzero().flatten()
                 weights = weights[rows]
@@ -229,7 +235,7 @@ class _Collector:
 
     def _read_versions(self) -> list[int]:
         leaves = tree_flatten((self._args, self._kwargs))[0]
-        return [leaf._version for leaf in leaves if isinstance(leaf, Tensor)]
+        return [count_changes(leaf) for leaf in leaves if isinstance(leaf, Tensor)]
 
     def __call__(self, grads: tuple[Tensor | None, ...]) -> list[Tensor]:
         """Collect; in routed mode return the gradients of the unit's parameters."""

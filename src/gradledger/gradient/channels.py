@@ -12,5 +12,5 @@ from gradledger.gradient.rows import split_rows
 
 def channel_sums(values: Float[Tensor, "F C ..."], call: Call) -> Dense:
     """Add up the positions of each channel, and the images of each row."""
-    sums = values if values.dim() == 2 else values.flatten(2).sum(2)
+    sums = values.reshape(*values.shape[:2], -1).sum(2)
     return Dense(split_rows(sums, call.num_rows, call.where).sum(1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from gradledger.gradient.bias import bias_form
 from gradledger.gradient.form import Form
@@ -31,7 +32,7 @@ class ConvKind:
             if (
                 isinstance(module, kind)
                 and type(module).forward is kind.forward
-                and type(module)._conv_forward is kind._conv_forward
+                and type(module)._conv_forward is kind._conv_forward  # noqa: SLF001 - half of forward
             ):
                 return None
         return "forward is not that of nn.Conv1d, nn.Conv2d or nn.Conv3d"
@@ -55,9 +56,9 @@ class ConvKind:
         return forms
 
 
-def _pad(inputs: Tensor, module: nn.modules.conv._ConvNd) -> Tensor:
+def _pad(inputs: Tensor, module: _ConvNd) -> Tensor:
     """Pad as the module does; for ``padding="same"`` the odd element goes behind."""
-    around = module._reversed_padding_repeated_twice
+    around = module._reversed_padding_repeated_twice  # noqa: SLF001 - what its forward uses
     if not any(around):
         return inputs
     mode = "constant" if module.padding_mode == "zeros" else module.padding_mode

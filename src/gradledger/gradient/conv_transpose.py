@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.modules.conv import _ConvTransposeNd
 
 from gradledger.gradient.bias import bias_form
 from gradledger.gradient.form import Form
@@ -42,7 +43,7 @@ class ConvTransposeKind:
         if "weight" in names:
             inputs = split_images(call.input.detach(), call.num_rows, num_axes, call.where)
             window = Window(module.kernel_size, module.stride, module.dilation, module.groups)
-            around = [int(extent) for extent in reversed(module.padding) for _ in range(2)]
+            around = [extent for extent in reversed(_numbers(module)) for _ in range(2)]
             padded = F.pad(grads, around) if any(around) else grads
             form = Sliding(padded, inputs.to(grads.dtype), window, call.num_rows)
             forms["weight"] = form.smallest()
@@ -50,3 +51,8 @@ class ConvTransposeKind:
             flat = grads.flatten(2).mT  # (images, positions, channels)
             forms["bias"] = bias_form(flat.reshape(call.num_rows, -1, flat.shape[2]))
         return forms
+
+
+def _numbers(module: _ConvTransposeNd) -> tuple[int, ...]:
+    """Return the padding, which transposed convolutions take as numbers only."""
+    return tuple(extent for extent in module.padding if isinstance(extent, int))

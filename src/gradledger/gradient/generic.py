@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.utils.parametrize import ParametrizationList
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
@@ -37,12 +39,13 @@ class GenericKind:
         if isinstance(module, ParametrizationList):
             return "computes a weight (torch.nn.utils.parametrize), not rows"
         for name, child in module.named_modules():
-            if isinstance(child, nn.modules.dropout._DropoutNd) and child.p > 0:
-                return f"draws random numbers ({name or type(child).__name__}), so it cannot be run again"
-            if _drops(child):
-                return f"draws random numbers ({name or type(child).__name__}, dropout={child.dropout})"
+            shown = name or type(child).__name__
+            if isinstance(child, _DropoutNd) and child.p > 0:
+                return f"draws random numbers ({shown}), so it cannot be run again"
+            if isinstance(child, nn.MultiheadAttention | nn.RNNBase) and child.dropout > 0:
+                return f"draws random numbers ({shown}, dropout={child.dropout:g})"
             if _mixes(child):
-                return f"couples rows ({name or type(child).__name__})"
+                return f"couples rows ({shown})"
         return None
 
     def forms(self, call: Call, names: frozenset[str]) -> dict[str, Form]:
@@ -91,13 +94,6 @@ class GenericKind:
         return {name: Dense(value.flatten(1)) for name, value in result.items()}
 
 
-def _drops(module: nn.Module) -> bool:
-    rate = getattr(module, "dropout", 0.0)
-    return isinstance(module, nn.MultiheadAttention | nn.RNNBase) and float(rate) > 0
-
-
 def _mixes(module: nn.Module) -> bool:
     """Tell whether a module takes its statistics from the batch."""
-    return isinstance(module, nn.modules.batchnorm._BatchNorm) and (
-        module.training or not module.track_running_stats
-    )
+    return isinstance(module, _BatchNorm) and (module.training or not module.track_running_stats)

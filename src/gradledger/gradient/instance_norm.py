@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.instancenorm import _InstanceNorm
 
 from gradledger.gradient.channels import channel_sums
 from gradledger.gradient.form import Form
@@ -25,15 +26,14 @@ class InstanceNormKind:
 
     def refuses(self, module: nn.Module) -> str | None:
         """Accept modules whose forward is that of torch's instance normalisation."""
-        shared = nn.modules.instancenorm._InstanceNorm
-        if _num_axes(module) and type(module).forward is shared.forward:
+        if _num_axes(module) and type(module).forward is _InstanceNorm.forward:
             return None
         return "forward is not that of nn.InstanceNorm1d, 2d or 3d"
 
     def forms(self, call: Call, names: frozenset[str]) -> dict[str, Form]:
         """Return forms for ``weight`` and ``bias``."""
         module, grads = call.module, call.output_grad
-        if grads is None or not isinstance(module, nn.modules.instancenorm._InstanceNorm):
+        if grads is None or not isinstance(module, _InstanceNorm):
             return {}
         grads = split_images(grads, call.num_rows, _num_axes(module), call.where)
         forms: dict[str, Form] = {}
@@ -50,7 +50,7 @@ def _num_axes(module: nn.Module) -> int:
     return next((axes for kind, axes in _NUM_AXES.items() if isinstance(module, kind)), 0)
 
 
-def _normalise(inputs: Tensor, module: nn.modules.instancenorm._InstanceNorm) -> Tensor:
+def _normalise(inputs: Tensor, module: _InstanceNorm) -> Tensor:
     if module.training or not module.track_running_stats:
         return F.instance_norm(inputs, eps=module.eps)
     mean, variance = module.running_mean, module.running_var

@@ -46,7 +46,7 @@ def find_kind(module: nn.Module) -> tuple[LayerKind | None, str]:
     A module of a known class with an option that its kind refuses is not passed on to the
     generic route: the refusal names what the generic route could not see either.
     """
-    extra = set(module._parameters) - {"weight", "bias"}
+    extra = {name for name, _ in module.named_parameters(recurse=False)} - {"weight", "bias"}
     for kind in KINDS:
         if (reason := kind.refuses(module)) is None:
             if extra and not kind.wants_all_rows:

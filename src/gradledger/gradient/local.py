@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -75,9 +76,11 @@ class LocalRun:
                 with warnings.catch_warnings():
                     # A missing vmap rule inside is slow, not wrong.
                     warnings.simplefilter("ignore")
-                    return vmap(self._gradients)(inputs, grads)
-            except (RuntimeError, NotImplementedError, ValueError, TypeError):
-                pass
+                    mapped: Any = vmap(self._gradients)
+                    found, written = mapped(inputs, grads)
+                    return dict(found), list(written)
+            except (RuntimeError, ValueError, TypeError):
+                pass  # No rule for something inside: one row at a time.
         devices = {value.device for value in inputs if value.device.type == "cuda"}
         with torch.random.fork_rng(list(devices)):
             pairs = [
@@ -92,7 +95,8 @@ class LocalRun:
     def _gradients(
         self, row: list[Tensor], cotangents: list[Tensor]
     ) -> tuple[dict[str, Tensor], list[Tensor]]:
-        written, pull = vjp(lambda values: self.run_one(values, row), self.wanted)
+        outcome: Any = vjp(lambda values: self.run_one(values, row), self.wanted)
+        written, pull = outcome
         found = pull([grad.to(out.dtype) for grad, out in zip(cotangents, written, strict=True)])
         return dict(found[0]), written
 

@@ -6,6 +6,8 @@ its child ``out_proj`` without calling the child, so a hook on the child would n
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
 
@@ -29,7 +31,9 @@ def read_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def put_tensor(module: nn.Module, name: str, value: Tensor) -> None:
-    """Put a tensor in the place of a parameter, past the checks of ``nn.Module``.
+    """Put a tensor in the place of a parameter.
+
+    Assigning by attribute would refuse a plain tensor, so the module's own table is written.
 
     Args:
         module: The module that reads the parameter.
@@ -37,7 +41,8 @@ def put_tensor(module: nn.Module, name: str, value: Tensor) -> None:
         value: A parameter, or a plain tensor that stands in for one.
     """
     owner, _, local = name.rpartition(".")
-    module.get_submodule(owner)._parameters[local] = value  # type: ignore[assignment]
+    table: dict[str, Any] = module.get_submodule(owner)._parameters  # noqa: SLF001 - see above
+    table[local] = value
 
 
 def row_axis(module: nn.Module) -> int:

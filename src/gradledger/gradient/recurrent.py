@@ -33,7 +33,7 @@ class RecurrentKind:
         for kind in _CLASSES:
             if isinstance(module, kind) and type(module).forward is kind.forward:
                 if module.dropout > 0 and module.num_layers > 1:
-                    return f"draws random numbers (dropout={module.dropout:g}), so it cannot be run again"
+                    return f"draws random numbers between its layers (dropout={module.dropout:g})"
                 return None
         return "forward is not that of nn.RNN, nn.LSTM or nn.GRU"
 
@@ -94,7 +94,8 @@ def _rows_first(values: Tensor | None, axis: int, call: Call) -> Tensor:
     Raises:
         GradientError: There is none. Code G101.
     """
-    if values is None or values.dim() != 3 or values.shape[axis] != call.num_rows:
+    batched = values is not None and values.dim() > 2  # noqa: PLR2004 - positions and width
+    if values is None or not batched or values.shape[axis] != call.num_rows:
         raise GradientError(
             "G101",
             observed=f"a tensor of shape {None if values is None else tuple(values.shape)}",

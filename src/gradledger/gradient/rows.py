@@ -106,6 +106,6 @@ def select_rows(value: Any, rows: Tensor | None, num_rows: int) -> Any:
 
 
 def _hint(values: Tensor, num_rows: int) -> str:
-    if values.dim() > 2 and values.shape[1] == num_rows:
-        return "the batch seems to be axis 1: make it the first one (batch_first=True)"
+    if num_rows in values.shape[1:-1]:
+        return "the batch seems to be another axis: make it the first one (batch_first=True)"
     return "name the module in unattributed=[...] if it mixes or drops rows"

@@ -49,7 +49,11 @@ class TransposedLinearKind:
 def _computes_affine_map(module: nn.Module) -> bool:
     """Try one input: a class of the same path in another release may do something else."""
     weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
-    if not isinstance(weight, Tensor) or not isinstance(bias, Tensor) or weight.dim() != 2:
+    if (
+        not isinstance(weight, Tensor)
+        or not isinstance(bias, Tensor)
+        or weight.shape[1:] != bias.shape
+    ):
         return False
     with torch.no_grad():
         trial = torch.linspace(-1, 1, weight.shape[0], dtype=weight.dtype, device=weight.device)

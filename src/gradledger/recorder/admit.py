@@ -35,6 +35,7 @@ class Admitter:
         policy: Policy | None,
         now: datetime,
         profiles: Mapping[str, Sequence[float]],
+        *,
         verify_content: bool,
     ) -> None:
         self._run_dir, self._policy, self._now = run_dir, policy, now
@@ -91,7 +92,13 @@ class Admitter:
             code + np.int32(self._num_decisions), profile, admitted[code], sources, commitments, ids
         )
         write_decisions(
-            self._run_dir, admission, self._num_decisions, table, numbers, ids, commitments
+            self._run_dir,
+            admission,
+            self._num_decisions,
+            table,
+            numbers=numbers,
+            example_ids=ids,
+            commitments=commitments,
         )
         self.salts.save()
         self._num_decisions += len(admission.distinct)

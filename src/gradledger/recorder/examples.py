@@ -78,7 +78,7 @@ class Examples:
         for place in np.flatnonzero(~known):
             raise InputError(
                 "I101",
-                observed=f"example {named[place]!r}",
+                observed=f"example {named[int(place)]!r}",
                 expected=f"one of the {len(self)} examples shown to run.admit",
                 where=where,
                 hint="admit the data set first: train_set = run.admit(dataset, metadata=...)",
@@ -86,7 +86,7 @@ class Examples:
         for place in np.flatnonzero(~self.admitted[numbers]):
             raise InputError(
                 "I101",
-                observed=f"example {named[place]!r}, which the policy did not admit",
+                observed=f"example {named[int(place)]!r}, which the policy did not admit",
                 expected="admitted examples only",
                 where=where,
                 hint="train on the data set that run.admit returned",

@@ -118,7 +118,7 @@ def record(
         "state_every": state_every,
         "seal_rows": seal_rows,
         "profiles": profiles,
-        "groups": None if groups is None else {name: globs for name, globs in groups.items()},
+        "groups": None if groups is None else dict(groups),
     }
     begin = RunBegin(
         format=FORMAT,
@@ -148,7 +148,7 @@ def record(
     journal = RunJournal(
         run_dir,
         begin,
-        Admitter(run_dir, loaded, moment, profiles, verify_content),
+        Admitter(run_dir, loaded, moment, profiles, verify_content=verify_content),
         Sink(run_dir, numbers, prefixes if level == "shares" else (), seal_rows),
         state_every,
         lock,

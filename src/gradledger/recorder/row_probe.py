@@ -39,7 +39,7 @@ class RowProbe:
             Path of each module whose rows other than the first visit's changed -> what was seen.
             The model itself stands there where nothing that it reads counts the visits.
         """
-        if num_rows < 2:
+        if num_rows <= 1:
             return {}
         if not self._rows_in((args, kwargs), num_rows):
             return {"": f"no input of the model with {num_rows} visits on its first axis"}

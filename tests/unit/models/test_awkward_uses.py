@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn, optim
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-import gradledger as gl
 from gradledger.errors import GradientError
 from gradledger.gradient import survey
 from gradledger.segment import read_table
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "oracle")]
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[2] / "oracle"))
 from harness import (
     assert_close,
     captured,
@@ -26,11 +26,12 @@ from harness import (
     random_input,
     randomised,
 )
-from zoo import Positions, Translator, plain_loss
+from one_step import code_of, recorded
+from zoo import Positions
 
 
 class Stack(nn.Module):
-    """Three layers of several kinds, of which the middle ones may run again in the backward pass."""
+    """Layers of several kinds, of which the middle ones may run again in the backward pass."""
 
     def __init__(self, reentrant: bool | None) -> None:
         super().__init__()
@@ -82,19 +83,6 @@ def test_checkpointed_layers_take_depth_weights(reentrant: bool) -> None:
             assert_close(new[name], value, name)
 
 
-def recorded(
-    folder: Path, model: nn.Module, rows: Tensor, loss: Any = mean_square, **options: Any
-) -> dict[str, list[Any]]:
-    """Record one AdamW step on all rows; return its books."""
-    optimizer = optim.AdamW(model.parameters(), lr=1e-2, eps=1e-5)
-    with gl.record(folder, model, optimizer, on_imbalance="strict", **options) as run:
-        run.admit(list(rows), {"source": ["a"] * len(rows)})
-        with run.step(rows, examples=range(len(rows))):
-            loss(model, rows).mean().backward()
-            optimizer.step()
-    return read_table(folder, "books").to_pydict()
-
-
 @pytest.mark.parametrize("reentrant", [False, True])
 def test_books_of_checkpointed_layers_balance(reentrant: bool, tmp_path: Path) -> None:
     torch.manual_seed(0)
@@ -136,101 +124,6 @@ def test_norms_of_tied_tensors_have_their_cross_terms(tmp_path: Path) -> None:
     recorded(tmp_path / "run", model, tokens)
     norms = read_table(tmp_path / "run", "visits").to_pydict()["gnorm_0"]
     assert norms == pytest.approx(expected, rel=1e-6)
-
-
-class MixesRows(nn.Module):
-    """Subtracts the mean over the batch between two layers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.last = nn.Linear(4, 4), nn.Linear(4, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.first(x)
-        return self.last(y - y.mean(0))
-
-
-class MixesInside(nn.Module):
-    """The same inside one module that has parameters of its own."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gain = nn.Parameter(torch.randn(4))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return (x - x.mean(0)) * self.gain
-
-
-class Noise(nn.Module):
-    """Draws without a dropout layer that could be seen from outside."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gain = nn.Parameter(torch.randn(4))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.gain * torch.rand_like(x)
-
-
-class Counts(nn.Module):
-    """Holds state that its forward pass changes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gain = nn.Parameter(torch.randn(4))
-        self.register_buffer("calls", torch.zeros(()))
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.calls += 1
-        return x * self.gain * self.calls
-
-
-class TransposedInput(nn.Module):
-    """Positions first from the beginning."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.embed, self.head = nn.Embedding(7, 4), nn.Linear(4, 2)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        return self.head(self.embed(tokens))
-
-
-def code_of(folder: Path, model: nn.Module, rows: Tensor, loss: Any = mean_square) -> str:
-    before = [value.clone() for value in model.parameters()]
-    with pytest.raises(GradientError) as caught:
-        recorded(folder, model, rows, loss)
-    assert all(map(torch.equal, before, model.parameters()))
-    return caught.value.code
-
-
-def test_rows_mixed_between_modules_are_found(tmp_path: Path) -> None:
-    assert code_of(tmp_path / "run", MixesRows(), torch.randn(4, 3, 4)) == "G107"
-
-
-@pytest.mark.parametrize("kind", [MixesInside, Noise, Counts])
-def test_a_module_that_cannot_run_alone_is_found(kind: type[nn.Module], tmp_path: Path) -> None:
-    assert code_of(tmp_path / "run", kind(), torch.randn(4, 3, 4)) == "G108"
-
-
-@pytest.mark.parametrize("length", [3, 8])
-def test_a_batch_that_is_not_first_is_found(length: int, tmp_path: Path) -> None:
-    """Whether the other axis could pass for visits or not."""
-
-    def turned(model: nn.Module, tokens: Tensor) -> Tensor:
-        return mean_square(model, tokens.T).sum().expand(4)
-
-    torch.manual_seed(0)
-    tokens = torch.randint(0, 7, (4, length))
-    assert code_of(tmp_path / "run", TransposedInput(), tokens, turned) == "G107"
-
-
-@pytest.mark.parametrize("rows", [2, 4, 7])
-def test_a_transformer_with_positions_first_is_found(rows: int, tmp_path: Path) -> None:
-    """Seven positions: as many as visits, or not a multiple of them."""
-    torch.manual_seed(0)
-    model, tokens = Translator(0.0, batch_first=False), torch.randint(0, 13, (rows, 7))
-    assert code_of(tmp_path / "run", model, tokens, plain_loss) in {"G101", "G107"}
 
 
 class PositionTable(nn.Module):

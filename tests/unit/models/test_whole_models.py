@@ -17,7 +17,8 @@ from gradledger.gradient import survey
 from gradledger.recorder.groups import build_groups
 from gradledger.segment import read_table
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "oracle")]
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[2] / "oracle"))
 from harness import captured, reference
 from zoo import NOISY, NUM_EXAMPLES, ZOO, Zoo
 
@@ -134,7 +135,8 @@ def depth_policy(zoo: Zoo, folder: Path) -> tuple[Path, list[str], list[str]]:
         "format: gradledger.policy/1\npolicy: test.models\nversion: '1'\n"
         "attributes:\n  source: {type: string}\n"
         "rules:\n  - {id: known, effect: admit, when: \"source IN ('deep', 'shallow', 'half')\"}\n"
-        "classes:\n  - {id: deep, when: \"source = 'deep'\"}\n  - {id: shallow, when: \"source = 'shallow'\"}\n"
+        "classes:\n  - {id: deep, when: \"source = 'deep'\"}\n"
+        "  - {id: shallow, when: \"source = 'shallow'\"}\n"
         "  - {id: half, when: \"source = 'half'\"}\n"
         "profiles:\n  full: {default: 1}\n"
         + rule("shallow", 0, closed)
@@ -218,8 +220,8 @@ def test_gradients_of_key_biases_are_rounding_noise() -> None:
     biases = [name for name in grads if name.endswith("in_proj_bias")]
     assert len(biases) == 4
     for name, grad in grads.items():
-        total = found[name].sum(0)
+        difference = found[name].sum(0) - grad
         if name in biases:
             assert float(grad[8:16].norm()) < 1e-6 * float(grad.norm())
-            total, grad = (torch.cat([part[:8], part[16:]]) for part in (total, grad))
-        assert float((total - grad).norm()) < 1e-5 * float(grad.norm()), name
+            difference[8:16] = 0
+        assert float(difference.norm()) < 1e-5 * float(grad.norm()), name
