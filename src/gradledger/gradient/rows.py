@@ -65,10 +65,11 @@ def stands_for_all_rows(inputs: Any, outputs: list[Tensor], num_rows: int) -> bo
     """Tell whether one row was read and written on behalf of all, to be broadcast later.
 
     Position tables are used that way: the gradient that comes back is summed over the visits, so
-    the output must be given one row per visit before that happens.
+    the output must be given one row per visit before that happens. What came out of a layer that
+    learns is never such a row: it would be one visit of a loop over visits.
     """
     read = [leaf for leaf in tree_flatten(inputs)[0] if isinstance(leaf, Tensor) and leaf.dim()]
-    alone = all(leaf.shape[0] == 1 for leaf in read)
+    alone = all(leaf.shape[0] == 1 and not leaf.requires_grad for leaf in read)
     return num_rows > 1 and alone and all(out.dim() > 1 and out.shape[0] == 1 for out in outputs)
 
 

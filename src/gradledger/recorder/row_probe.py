@@ -130,6 +130,8 @@ def _mixed(old: Tensor, new: Tensor, num_rows: int) -> str:
     """Say what is wrong with the rows of one input, or nothing."""
     if old.shape != new.shape:
         return f"shape depends on content: {tuple(old.shape)} and {tuple(new.shape)}"
+    if old.dim() > 0 and old.shape[0] == 1 and not torch.equal(old, new):
+        return "one visit was read alone, by a loop over visits"
     if old.dim() == 0 or old.shape[0] % num_rows:
         return ""  # Refused with G101 where it matters.
     rows_old, rows_new = (value.reshape(num_rows, -1) for value in (old, new))

@@ -9,6 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import gradledger as gl
+from gradledger.errors import GradientError
+
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[2] / "oracle"))
 from harness import mean_square
@@ -101,3 +104,39 @@ def test_a_transformer_with_positions_first_is_found(rows: int, tmp_path: Path) 
     torch.manual_seed(0)
     model, tokens = Translator(0.0, batch_first=False), torch.randint(0, 13, (rows, 7))
     assert code_of(tmp_path / "run", model, tokens, plain_loss) in {"G101", "G107"}
+
+
+class Loops(nn.Module):
+    """Reads one visit after the other, from the first layer or from the second on."""
+
+    def __init__(self, first: bool) -> None:
+        super().__init__()
+        self.first = first
+        self.embed, self.head = nn.Embedding(7, 4), nn.Linear(4, 2)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        if self.first:
+            return self.head(torch.cat([self.embed(row[None])[:1] for row in tokens]))
+        return torch.cat([self.head(row[None]) for row in self.embed(tokens)])
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_loop_over_visits_is_found(first: bool, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    assert code_of(tmp_path / "run", Loops(first), torch.randint(0, 7, (4, 3))) == "G107"
+
+
+def test_the_trial_waits_for_two_visits(tmp_path: Path) -> None:
+    """A first batch of one visit says nothing; the next one is tried."""
+    model = MixesRows()
+    optimizer = torch.optim.AdamW(model.parameters())
+    rows = torch.randn(4, 3, 4)
+    with gl.record(tmp_path / "run", model, optimizer) as run:
+        run.admit(list(rows), {"source": ["a"] * 4})
+        with run.step(rows[:1], examples=[0]):
+            mean_square(model, rows[:1]).mean().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        with pytest.raises(GradientError) as caught, run.step(rows, examples=range(4)):
+            mean_square(model, rows).mean().backward()
+        assert caught.value.code == "G107"
