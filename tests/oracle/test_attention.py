@@ -127,6 +127,11 @@ def test_sequence_first_with_as_many_positions_as_rows() -> None:
     check(model, random_input(3, 4, 4, WIDTH), mean_square)
 
 
+def test_sequence_first_with_one_position() -> None:
+    model = randomised(Around(attention(), caller(False, "self", "", False, True)))
+    check(model, random_input(3, 4, 1, WIDTH), mean_square)
+
+
 def test_windows_folded_into_the_batch() -> None:
     def fold(module: nn.Module, x: Tensor) -> Tensor:
         folded = x.reshape(-1, 3, WIDTH)

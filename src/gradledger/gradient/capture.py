@@ -26,7 +26,7 @@ from gradledger.gradient.again import (
 )
 from gradledger.gradient.form import Form
 from gradledger.gradient.kind import Call
-from gradledger.gradient.ownership import put_tensor
+from gradledger.gradient.ownership import put_tensor, row_axis
 from gradledger.gradient.rows import select_rows, spread_over_rows, stands_for_all_rows
 from gradledger.gradient.tap import tap_outputs
 from gradledger.gradient.unit import Unit
@@ -167,7 +167,8 @@ class Capture:
                 hint="return tensors from this module, or name it in unattributed=[...]",
             )
         inputs = (args, kwargs)
-        if stands_for_all_rows(inputs, outputs, self.num_rows):
+        rows_first = row_axis(module) == 0
+        if rows_first and stands_for_all_rows(inputs, outputs, self.num_rows):
             inputs = spread_over_rows(inputs, self.num_rows)
             outputs = spread_over_rows(outputs, self.num_rows)
         written = [Written.note(value) for value in outputs] if unit.kind.wants_all_rows else []
