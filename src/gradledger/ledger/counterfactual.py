@@ -65,7 +65,8 @@ class Counterfactuals:
             by: ``block`` or ``group``.
             build: Builds model and optimizer as the run did; by default what the run names.
             train: The training loop that was recorded; it does not close the recorder.
-            observe: Figures of the final model: name -> function of the model, or probes.
+            observe: Figures of the final model: name -> function of the model; probes; or a
+                function that returns such a mapping for the numbers of the chosen examples.
             trust_entry: Import the entry that the run names although it is not this package's own.
             entry_arguments: Take the place of recorded arguments of the entry.
             fresh: Execute again although a result is stored.
@@ -105,7 +106,8 @@ class Counterfactuals:
         trust: bool,
     ) -> Any:
         replay = load_replay()
-        figures = replay.named_observables(observe)
+        by_selection = callable(observe) and not hasattr(observe, "loss")
+        figures = observe if by_selection else replay.named_observables(observe)
         if build is not None and train is not None:
             return replay.TrainingLoop(build, train, figures)
         if build is not None or train is not None:
