@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from gradledger.query.measures import Scope, tiling
 from gradledger.query.names import match_groups, match_steps
@@ -16,6 +17,12 @@ from gradledger.query.records import Records
 from gradledger.query.selection import conditions
 from gradledger.query.touch import touches
 from gradledger.schema import Intervention
+
+_PROBED: Final = "probe_visits"
+#: Probes whose settled intervals begin with the run and end with it.
+_WHOLE: Final = (
+    f"SELECT probe FROM {_PROBED} GROUP BY probe HAVING min(start_step) = 0 AND max(stop_step) = ?"
+)
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,41 @@ def estimate(records: Records, intervention: Intervention) -> dict[int, Estimate
                 whole.whole,
             )
     return found
+
+
+def estimated_nats(records: Records, intervention: Intervention) -> dict[str, float]:
+    """Return the estimated change of every probe that was settled for the whole run, in nats.
+
+    Args:
+        records: The run.
+        intervention: What is done, to which examples.
+
+    Returns:
+        Name -> change; a probe is left out where an entry that never acted would begin to.
+    """
+    if not records.files.get("probe_visits") or not intervention.examples:
+        return {}
+    place = {block: index for index, block in enumerate(records.begin.blocks)}
+    groups = [g for g in records.begin.groups if f"nats_{g.group}" in records.columns[_PROBED]]
+    sums = ", ".join(f"sum(v.nats_{group.group})" for group in groups)
+    sql, values = conditions(records, {"example": intervention.examples}, "v")
+    rows = records.ask(
+        f"SELECT v.probe, d.profile, {sums} FROM {_PROBED} v JOIN decisions d USING (decision) "
+        f"WHERE {sql} AND v.probe IN ({_WHOLE}) GROUP BY 1, 2 ORDER BY 1, 2",
+        [*values, match_steps(records, None, None).stop],
+    )
+    parts: dict[str, list[float | None]] = {}
+    for probe, profile, *nats in rows:
+        old = records.profiles.get(str(profile), [1.0] * len(place))
+        new = intervention.applied(old)
+        for group, value in zip(groups, nats, strict=True):
+            at = place[group.block]
+            parts.setdefault(str(probe), []).append(_scaled(float(value or 0.0), old[at], new[at]))
+    return {
+        name: math.fsum(value for value in found if value is not None)
+        for name, found in parts.items()
+        if None not in found
+    }
 
 
 def _scaled(booked: float, before: float, after: float) -> float | None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from gradledger.query.agreement import spearman
 from gradledger.query.answer import Answer, Column, Table
 from gradledger.query.books import UNITS
-from gradledger.query.estimate import Estimate, estimate
+from gradledger.query.estimate import Estimate, estimate, estimated_nats
 from gradledger.query.names import allowed
 from gradledger.query.records import Records
 from gradledger.query.stored_states import Distance, together
@@ -67,7 +67,7 @@ def whatif(
         )
     tables = [_units_table(records, result, estimates, by)]
     if result["observations"]:
-        tables.append(_observations_table(result))
+        tables.append(_observations_table(result, estimated_nats(records, intervention)))
     return Answer(
         question="whatif",
         title=f"{title}, executed",
@@ -169,17 +169,18 @@ def _estimate_table(records: Records, estimates: Mapping[int, Estimate], by: str
     return Table("units", "The ledger's estimate", columns, tuple(rows))
 
 
-def _observations_table(result: Mapping[str, Any]) -> Table:
+def _observations_table(result: Mapping[str, Any], estimates: Mapping[str, float]) -> Table:
     rows = []
     for name, values in result["observations"].items():
         recorded, executed = values["recorded"], values["executed"]
         change = None if recorded is None or executed is None else executed - recorded
-        rows.append((name, recorded, executed, change))
+        rows.append((name, recorded, executed, change, estimates.get(name)))
     columns = (
         Column("name", "observed"),
         Column("recorded", "recorded run", "number"),
         Column("executed", "executed", "number"),
-        Column("change", "change", "share"),
+        Column("change", "executed change", "share"),
+        Column("ledger", "ledger", "share", in_text=any(row[-1] is not None for row in rows)),
     )
     return Table("observations", "Behaviour: the two final models", columns, tuple(rows))
 

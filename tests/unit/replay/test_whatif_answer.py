@@ -117,6 +117,23 @@ def test_the_estimate_is_minus_the_booked_share(tmp_path: Path) -> None:
     assert removed.kind == "truth"
 
 
+@pytest.mark.skipif(not hasattr(gl, "Probe"), reason="this version books no probes")
+def test_booked_nats_foretell_small_removals(tmp_path: Path) -> None:
+    """At small rates of plain SGD a removal is minus what was booked, to first order."""
+    run, folder = make("sgd", clip=None), tmp_path / "run"
+    run.make_optimizer = lambda parameters: torch.optim.SGD(parameters, lr=1e-4)
+    probe = gl.Probe("all", run.data().tensors[0], lambda m, x: run.loss(m, x).mean())
+    run.record = {"probes": [probe]}
+    run.recorded(folder)
+    settle(folder, run.build, run.loop, probes=[probe])
+    with gl.open(folder) as ledger:
+        for arguments in ({"remove": {"source": "a"}}, {"reweight": {"source": "b"}, "factor": 3}):
+            answer = ledger.whatif(**arguments, build=run.build, train=run.loop, observe=[probe])
+            row = answer.table("observations").records()[0]
+            assert row["ledger"] == pytest.approx(row["change"], rel=2e-3)
+            assert row["ledger"] != 0
+
+
 def test_executed_along_is_the_inner_product_with_the_displacement(tmp_path: Path) -> None:
     run, folder = make(), tmp_path / "run"
     run.recorded(folder)
