@@ -1,6 +1,7 @@
 """Decide: which examples may train the model, as what, and how deep. Reads policies, never data."""
 
-from gradledger.policy.decide import Decisions, decide
+from gradledger.policy.decide import decide
+from gradledger.policy.decided import Decisions
 from gradledger.policy.evaluate import EvidenceFunction
 from gradledger.policy.explain import explain
 from gradledger.policy.load import load_policy

@@ -18,34 +18,6 @@ _VERDICTS: Final = {
 _MISSING: Final = "missing"
 
 
-def reason(verdict: str, rules: Sequence[tuple[Rule, bool]], missing: Sequence[str]) -> str:
-    """Return why, in one line.
-
-    Args:
-        verdict: One of ``VERDICTS``.
-        rules: The rules on which it rests, each with whether it is unknown.
-        missing: Attributes that are missing.
-    """
-    if not rules:
-        return "no rule admits it, and what no rule admits is denied"
-    return "; ".join(
-        _undecided(rule, verdict, missing) if unknown else _true(rule) for rule, unknown in rules
-    )
-
-
-def _true(rule: Rule) -> str:
-    return f"rule {rule.id}: {rule.message or f'{rule.text.strip()} is true'}"
-
-
-def _undecided(rule: Rule, verdict: str, missing: Sequence[str]) -> str:
-    absent = [name for name in rule.reads if name in missing]
-    if absent:
-        cause = f"{' and '.join(absent)} {'is' if len(absent) == 1 else 'are'} {_MISSING}"
-    else:
-        cause = f"what is known of {' and '.join(rule.reads)} does not settle it"
-    return f"rule {rule.id} ({rule.effect}) is unknown, which leads to {verdict}: {cause}"
-
-
 def explain(decision: Decision) -> str:
     """Return one decision in plain words, several lines.
 

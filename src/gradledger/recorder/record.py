@@ -148,7 +148,7 @@ def record(
     journal = RunJournal(
         run_dir,
         begin,
-        Admitter(run_dir, loaded, moment, profiles, verify_content),
+        Admitter(run_dir, loaded, moment, profiles, verify_content=verify_content),
         Sink(run_dir, numbers, prefixes if level == "shares" else (), seal_rows),
         state_every,
         lock,
