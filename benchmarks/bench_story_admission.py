@@ -147,7 +147,9 @@ def _metadata() -> pa.Table:
     stars_of = np.minimum(rng.zipf(1.6, num_sources), 50_000)
     day_of = rng.integers(0, 400, num_sources)
     languages = np.array(["python", "c", "rust", "go", "shell", "lua"])
-    names = np.array([f"github:owner-{number % 7919}/repository-{number}" for number in range(num_sources)])
+    names = np.array(
+        [f"github:owner-{number % 7919}/repository-{number}" for number in range(num_sources)]
+    )
     licenses = np.array(LICENSES)[license_of[source]]
     keys = pa.array(np.arange(NUM_EXAMPLES)).cast(pa.string())
     start = np.datetime64("2024-12-15", "us")
@@ -158,7 +160,9 @@ def _metadata() -> pa.Table:
             "license": pa.array(licenses, mask=rng.random(NUM_EXAMPLES) < 0.02),
             "language": languages[rng.zipf(1.8, NUM_EXAMPLES) % len(languages)],
             "is_test": rng.random(NUM_EXAMPLES) < 0.2,
-            "opt_out": pa.array(rng.random(NUM_EXAMPLES) < 0.03, mask=rng.random(NUM_EXAMPLES) < 0.01),
+            "opt_out": pa.array(
+                rng.random(NUM_EXAMPLES) < 0.03, mask=rng.random(NUM_EXAMPLES) < 0.01
+            ),
             "retrieved_at": start + day_of[source].astype("timedelta64[D]"),
             "bits_per_byte": np.round(np.clip(rng.normal(3.2, 0.5, NUM_EXAMPLES), 0.1, 8.0), 1),
             "stars": stars_of[source],

@@ -75,7 +75,9 @@ def encode(name: str, declared: str, column: Any) -> Coded:
     return Coded(values, pc.add(codes, 1).fill_null(0).to_numpy())
 
 
-def distinct(codes: Sequence[NDArray[np.int64]], num_rows: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+def distinct(
+    codes: Sequence[NDArray[np.int64]], num_rows: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Return the distinct tuples over several columns of codes.
 
     Args:

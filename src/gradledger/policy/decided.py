@@ -111,7 +111,9 @@ class Decisions:
                 (self.policy.rules[rule], self.truths[rule, row] == TRUTH_NAMES.index("unknown"))
                 for rule in np.flatnonzero(resting)
             ]
-            absent = [name for name, flags in zip(self.attributes, missing, strict=True) if flags[row]]
+            absent = [
+                name for name, flags in zip(self.attributes, missing, strict=True) if flags[row]
+            ]
             texts.append(reason(VERDICTS[self.verdicts[row]], rules, absent))
         return pa.DictionaryArray.from_arrays(place, pa.array(texts, pa.string()))
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from gradledger.policy.place import shown
-from gradledger.policy.policy import Rule
 from gradledger.schema import Decision
 
 _VERDICTS: Final = {

@@ -57,11 +57,34 @@ def check_fields(document: Document) -> PolicySpec:
         raise _first(document, error.errors(include_url=False)) from None
 
 
+def field_problems(document: Document) -> list[tuple[Path, PolicyError]]:
+    """Return every mistake in the fields of a document that is a mapping of this format."""
+    try:
+        PolicySpec.model_validate(document.content)
+    except ValidationError as error:
+        errors = error.errors(include_url=False)
+    else:
+        return []
+    placed = [(_path(document.content, found["loc"]), found) for found in errors]
+    seen: dict[tuple[Path, str], tuple[Path, PolicyError]] = {}
+    for path, found in placed:
+        missing = str(found["loc"][-1]) if found["type"] == "missing" else ""
+        seen.setdefault((path, missing), (path, _problem(document, path, found, placed)))
+    return list(seen.values())
+
+
 def _first(document: Document, errors: list[ErrorDetails]) -> PolicyError:
     """Return the error that stands first; misspelt fields before the ones that they leave open."""
     placed = [(_path(document.content, error["loc"]), error) for error in errors]
     unknown = [pair for pair in placed if pair[1]["type"] == "extra_forbidden"]
     path, first = min(unknown or placed, key=lambda pair: document.span(pair[0]).start)
+    return _problem(document, path, first, placed)
+
+
+def _problem(
+    document: Document, path: Path, first: ErrorDetails, placed: list[tuple[Path, ErrorDetails]]
+) -> PolicyError:
+    """Return one of pydantic's errors as ours; others at its place say what else was wanted."""
     if first["type"] == "extra_forbidden":
         return _unknown_field(document, path)
     if first["type"] == "missing":
