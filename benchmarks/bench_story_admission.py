@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
+from unittest import mock
 
 import duckdb
 import numpy as np
@@ -125,16 +126,13 @@ def _check(path: Path, num_admitted: int) -> None:
 @contextmanager
 def _two_threads() -> Iterator[None]:
     """Hold the embedded engine to two threads wherever it is opened."""
-    connect = duckdb.connect
+    connect: Any = duckdb.connect
 
     def limited(*arguments: Any, config: Any = None, **options: Any) -> Any:
         return connect(*arguments, config={**(config or {}), "threads": "2"}, **options)
 
-    duckdb.connect = limited
-    try:
+    with mock.patch.object(duckdb, "connect", limited):
         yield
-    finally:
-        duckdb.connect = connect
 
 
 def _metadata() -> pa.Table:

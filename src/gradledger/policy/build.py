@@ -38,25 +38,27 @@ def build_policy(
         problems.add(problem)
     names = _names(document, spec, evidence, problems)
     trees: dict[doc.Path, Predicate] = {}
-    for section, entries in (("rules", spec.rules), ("classes", spec.classes)):
-        for place, entry in enumerate(entries):
-            path = (section, place, "when")
-            trees[path] = Fixed(value=False)
-            with problems.part():
-                trees[path] = _tree(document, path, entry, names)
+    entries: list[tuple[doc.Path, RuleSpec | ClassSpec]] = [
+        *((("rules", place, "when"), rule) for place, rule in enumerate(spec.rules)),
+        *((("classes", place, "when"), entry) for place, entry in enumerate(spec.classes)),
+    ]
+    for path, entry in entries:
+        trees[path] = Fixed(value=False)
+        with problems.part():
+            trees[path] = _tree(document, path, entry, names)
     rules = tuple(
         _rule(rule, trees["rules", place, "when"]) for place, rule in enumerate(spec.rules)
     )
     classes = tuple(
-        ContentClass(entry.id, trees["classes", place, "when"], entry.when, entry.description)
-        for place, entry in enumerate(spec.classes)
+        _content_class(content_class, trees["classes", place, "when"])
+        for place, content_class in enumerate(spec.classes)
     )
     bands = None
     with problems.part():
         bands = _bands(document, spec)
     band_names = spec.bands.names if spec.bands else ()
     profiles = read_profiles(document, spec.profiles, problems)
-    labels = [entry.id for entry in classes]
+    labels = [content_class.id for content_class in classes]
     assignment = read_assignment(document, spec.assign, labels, band_names, profiles, problems)
     read = {name for tree in trees.values() for name in attributes_of(tree)}
     if bands is not None:
@@ -110,6 +112,11 @@ def _tree(
 def _rule(rule: RuleSpec, tree: Predicate) -> Rule:
     reads = tuple(attributes_of(tree))
     return Rule(rule.id, rule.effect, tree, rule.when, rule.message, rule.cites, reads)
+
+
+def _content_class(entry: ClassSpec, tree: Predicate) -> ContentClass:
+    reads = tuple(attributes_of(tree))
+    return ContentClass(entry.id, tree, entry.when, entry.description, reads)
 
 
 def _name_problems(document: Document, spec: PolicySpec) -> Iterator[PolicyError]:

@@ -74,6 +74,7 @@ def decide(
             name: Coded(column.values, column.codes[rows]) for name, column in coded.items()
         },
         truths=rules,
+        class_truths=truths[len(policy.rules) :],
         verdicts=verdicts(rules, [rule.effect for rule in policy.rules]),
         classes=first_matching(truths[len(policy.rules) :]),
         band_places=_bands(policy, values, len(rows)),

@@ -42,6 +42,7 @@ class Decisions:
         attributes: Attribute -> its value in every distinct decision, in codes.
         truths: Truth of every rule in every distinct decision, shape (rules, decisions): 0 false,
             1 unknown, 2 true.
+        class_truths: Truth of the predicate of every class, likewise.
         verdicts: Verdict of every distinct decision, as a place in ``VERDICTS``; int8.
         classes: Its content class, as a place in the policy; -1 where none is known; int32.
         band_places: Its band, likewise.
@@ -52,6 +53,7 @@ class Decisions:
     code: NDArray[np.int32]
     attributes: Mapping[str, Coded]
     truths: Truths
+    class_truths: Truths
     verdicts: NDArray[np.int8]
     classes: NDArray[np.int32]
     band_places: NDArray[np.int32]
@@ -68,7 +70,7 @@ class Decisions:
     @property
     def admitted(self) -> NDArray[np.bool_]:
         """Whether each distinct decision admits."""
-        return self.verdicts == ADMIT
+        return np.asarray(self.verdicts == ADMIT)
 
     @cached_property
     def class_labels(self) -> pa.DictionaryArray:
@@ -101,7 +103,7 @@ class Decisions:
     def reasons(self) -> pa.DictionaryArray:
         """Why each distinct decision was taken, in one line."""
         patterns = self._patterns
-        missing = [column.codes == 0 for column in self.attributes.values()]
+        missing = [self.missing(name) for name in self.attributes]
         codes = [patterns.code.astype(np.int64), *(flags.astype(np.int64) for flags in missing)]
         first, place = distinct(codes, len(self))
         texts = []
@@ -120,27 +122,43 @@ class Decisions:
     @cached_property
     def distinct(self) -> list[Decision]:
         """Every distinct decision as a record."""
-        attributes = {name: _plain_values(column) for name, column in self.attributes.items()}
-        patterns = self._patterns
-        by_pattern = [self._rule_truths(row) for row in patterns.first]
-        labels, profiles = self.class_labels.to_pylist(), self.profiles.to_pylist()
-        reasons = self.reasons.to_pylist()
-        return [
-            Decision(
-                decision=number,
-                verdict=VERDICTS[self.verdicts[number]],
-                content_class=labels[number],
-                profile=profiles[number],
-                policy_digest=self.policy.digest,
-                policy_id=self.policy.id,
-                policy_version=self.policy.version,
-                decided_at=self.decided_at,
-                attributes={name: column[number] for name, column in attributes.items()},
-                truths=by_pattern[patterns.code[number]],
-                reason=reasons[number],
-            )
-            for number in range(len(self))
-        ]
+        return [self.record(number) for number in range(len(self))]
+
+    def record(self, number: int) -> Decision:
+        """Return one distinct decision as a record."""
+        verdict, label, profile = self.outcome(number)
+        rests = self._patterns.determining[self._patterns.code[number]]
+        return Decision(
+            decision=number,
+            verdict=verdict,
+            content_class=label,
+            profile=profile,
+            policy_digest=self.policy.digest,
+            policy_id=self.policy.id,
+            policy_version=self.policy.version,
+            decided_at=self.decided_at,
+            attributes={name: column.plain(number) for name, column in self._plain.items()},
+            truths=tuple(
+                RuleTruth(rule.id, rule.effect, TRUTH_NAMES[truth], bool(on))
+                for rule, truth, on in zip(
+                    self.policy.rules, self.truths[:, number], rests, strict=True
+                )
+            ),
+            reason=self.reasons[number].as_py(),
+        )
+
+    def outcome(self, number: int) -> tuple[str, str, str]:
+        """Return verdict, content class and depth profile of one distinct decision."""
+        return (
+            VERDICTS[self.verdicts[number]],
+            self.class_labels[number].as_py(),
+            self.profiles[number].as_py(),
+        )
+
+    def rests_on(self, number: int) -> tuple[str, ...]:
+        """Return the rules on which one distinct decision rests, in the order of the policy."""
+        rests = self._patterns.determining[self._patterns.code[number]]
+        return tuple(rule.id for rule, on in zip(self.policy.rules, rests, strict=True) if on)
 
     def columns(self) -> dict[str, Any]:
         """Return the columns of the table of decisions, but for their numbers."""
@@ -179,19 +197,30 @@ class Decisions:
             ),
             "effect": pa.DictionaryArray.from_arrays(np.tile(effects, num_decisions), VERDICTS),
             "truth": pa.DictionaryArray.from_arrays(truths, TRUTH_NAMES),
-            "determining": self._patterns.determining[self._patterns.code].ravel(),
+            "determining": self.determining.ravel(),
         }
+
+    @property
+    def determining(self) -> NDArray[np.bool_]:
+        """Whether each distinct decision rests on each rule, shape (decisions, rules)."""
+        return self._patterns.determining[self._patterns.code]
+
+    def missing(self, attribute: str) -> NDArray[np.bool_]:
+        """Whether an attribute is missing in each distinct decision."""
+        return np.asarray(self.attributes[attribute].codes == 0)
 
     @cached_property
     def _patterns(self) -> _Patterns:
         return _Patterns.of(self.truths, [rule.effect for rule in self.policy.rules], self.verdicts)
 
-    def _rule_truths(self, row: int) -> tuple[RuleTruth, ...]:
-        rests = self._patterns.determining[self._patterns.code[row]]
-        return tuple(
-            RuleTruth(rule.id, rule.effect, TRUTH_NAMES[truth], bool(on))
-            for rule, truth, on in zip(self.policy.rules, self.truths[:, row], rests, strict=True)
-        )
+    @cached_property
+    def _plain(self) -> dict[str, _PlainColumn]:
+        return {
+            name: _PlainColumn(
+                [None, *(_plain(value) for value in column.values.to_pylist())], column.codes
+            )
+            for name, column in self.attributes.items()
+        }
 
     def _attributes_as_json(self) -> pa.Array:
         """Return the attributes of every decision as canonical JSON.
@@ -201,13 +230,25 @@ class Decisions:
         """
         parts: list[Any] = []
         for name in sorted(self.attributes):
-            column = self.attributes[name]
-            values = column.values.to_pylist()
-            texts = ["null", *(canonical_json(_plain(value)).decode() for value in values)]
-            parts += [f'{"," if parts else "{"}"{name}":', pa.array(texts).take(column.codes)]
+            texts = [canonical_json(value).decode() for value in self._plain[name].values]
+            parts += [
+                f'{"," if parts else "{"}"{name}":',
+                pa.array(texts).take(self.attributes[name].codes),
+            ]
         if not parts:
             return pa.array(["{}"] * len(self), pa.string())
         return pc.binary_join_element_wise(*parts, "}", "")
+
+
+@dataclass(frozen=True)
+class _PlainColumn:
+    """Values of an attribute as records keep them; the first one is None."""
+
+    values: list[Any]
+    codes: NDArray[np.int64]
+
+    def plain(self, number: int) -> Any:
+        return self.values[self.codes[number]]
 
 
 @dataclass(frozen=True)
@@ -234,11 +275,6 @@ class _Patterns:
 def _labels(places: NDArray[np.int32], names: Sequence[str]) -> pa.DictionaryArray:
     known = np.where(places == NOT_KNOWN, np.int32(len(names)), places)
     return pa.DictionaryArray.from_arrays(known, [*names, UNKNOWN_LABEL])
-
-
-def _plain_values(column: Coded) -> list[Any]:
-    values = [None, *(_plain(value) for value in column.values.to_pylist())]
-    return [values[code] for code in column.codes]
 
 
 def _plain(value: Any) -> Any:

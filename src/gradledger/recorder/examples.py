@@ -45,7 +45,7 @@ class Sources:
 
     def __getitem__(self, number: int) -> str:
         """Return the source of one example."""
-        return self._names[self._codes[number]]
+        return self._names[int(self._codes[number])]
 
     def extend(self, sources: Any) -> None:
         """Add the sources of further examples: an Arrow array or a sequence of text."""
@@ -122,7 +122,7 @@ class Examples:
         for place in np.flatnonzero(~known):
             raise InputError(
                 "I101",
-                observed=f"example {named[place]!r}",
+                observed=f"example {named[int(place)]!r}",
                 expected=f"one of the {len(self)} examples shown to run.admit",
                 where=where,
                 hint="admit the data set first: train_set = run.admit(dataset, metadata=...)",
@@ -130,7 +130,7 @@ class Examples:
         for place in np.flatnonzero(~self.admitted[numbers]):
             raise InputError(
                 "I101",
-                observed=f"example {named[place]!r}, which the policy did not admit",
+                observed=f"example {named[int(place)]!r}, which the policy did not admit",
                 expected="admitted examples only",
                 where=where,
                 hint="train on the data set that run.admit returned",
