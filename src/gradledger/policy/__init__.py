@@ -7,7 +7,7 @@ from gradledger.policy.diff import PolicyDiff, Transition, diff
 from gradledger.policy.evaluate import EvidenceFunction
 from gradledger.policy.explain import Explanation, explain
 from gradledger.policy.load import load_policy
-from gradledger.policy.metadata import read_metadata, read_record
+from gradledger.policy.metadata import read_blocks, read_metadata, read_record
 from gradledger.policy.model import FORMAT, json_schema
 from gradledger.policy.policy import Policy
 from gradledger.policy.problems import line_and_column
@@ -32,6 +32,7 @@ __all__ = [
     "json_schema",
     "line_and_column",
     "load_policy",
+    "read_blocks",
     "read_metadata",
     "read_record",
     "resolve_profile",

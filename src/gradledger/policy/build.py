@@ -66,7 +66,8 @@ def build_policy(
     return Policy(
         id=spec.policy,
         version=spec.version,
-        digest=policy_digest(spec),
+        # What does not fit (a weight that is NaN) has no canonical form, and so no digest.
+        digest="" if problems.sorted() else policy_digest(spec),
         text=document.source.text,
         description=spec.description,
         attributes=dict(spec.attributes),

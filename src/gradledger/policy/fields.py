@@ -54,7 +54,7 @@ def check_fields(document: Document) -> PolicySpec:
     try:
         return PolicySpec.model_validate(content)
     except ValidationError as error:
-        raise _first(document, error.errors(include_url=False)) from None
+        raise _first(document, _own_errors(error)) from None
 
 
 def field_problems(document: Document) -> list[tuple[Path, PolicyError]]:
@@ -62,7 +62,7 @@ def field_problems(document: Document) -> list[tuple[Path, PolicyError]]:
     try:
         PolicySpec.model_validate(document.content)
     except ValidationError as error:
-        errors = error.errors(include_url=False)
+        errors = _own_errors(error)
     else:
         return []
     placed = [(_path(document.content, found["loc"]), found) for found in errors]
@@ -71,6 +71,20 @@ def field_problems(document: Document) -> list[tuple[Path, PolicyError]]:
         missing = str(found["loc"][-1]) if found["type"] == "missing" else ""
         seen.setdefault((path, missing), (path, _problem(document, path, found, placed)))
     return list(seen.values())
+
+
+def _own_errors(error: ValidationError) -> list[ErrorDetails]:
+    """Return pydantic's errors without lists that are too short for want of items in error."""
+    errors = error.errors(include_url=False)
+    return [
+        found
+        for found in errors
+        if found["type"] != "too_short"
+        or not any(
+            other is not found and other["loc"][: len(found["loc"])] == found["loc"]
+            for other in errors
+        )
+    ]
 
 
 def _first(document: Document, errors: list[ErrorDetails]) -> PolicyError:

@@ -131,3 +131,42 @@ def _moments(name: str, texts: Sequence[str | None]) -> pa.Array:
     return pa.array(
         [None if text is None else by_text[text] for text in texts], pa.timestamp("us", "UTC")
     )
+
+
+def read_blocks(path: Path | str) -> list[str]:
+    """Read the names of a model's blocks, from input to output.
+
+    Args:
+        path: A JSON list, or one name per line; lines that begin with ``#`` are comments.
+
+    Raises:
+        StorageError: S113 the file cannot be read.
+        PolicyError: P156 no names, a name twice, or something else than names.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise _no_blocks("bytes that are no UTF-8", path) from None
+    except OSError as error:
+        raise cannot_read(Path(path), error) from error
+    if text.lstrip().startswith("["):
+        found = parse_json(text, str(path))
+    else:
+        lines = (line.strip() for line in text.splitlines())
+        found = [line for line in lines if line and not line.startswith("#")]
+    if not found:
+        raise _no_blocks("no name", path)
+    for place, name in enumerate(found):
+        if not isinstance(name, str) or not name or name in found[:place]:
+            raise _no_blocks(f"{shown(name)} in place {place + 1}", path)
+    return list(found)
+
+
+def _no_blocks(observed: str, path: Path | str) -> PolicyError:
+    return PolicyError(
+        "P156",
+        observed=observed,
+        expected="names of blocks, each once, from input to output",
+        where=str(path),
+        hint="write one block per line, or a JSON list; a run lists its blocks in run.json",
+    )
