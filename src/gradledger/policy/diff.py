@@ -150,7 +150,7 @@ def _transitions(
         )
         if not changed:
             continue
-        rows = by_pair[starts[place] : starts[place] + num_listed]
+        rows = by_pair[starts[place] : starts[place + 1]][:num_listed]
         found.append(
             Transition(
                 before,

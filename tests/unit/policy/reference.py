@@ -35,7 +35,9 @@ _leaves = st.one_of(
     st.just(("holds", "b")),
     st.tuples(st.just("fixed"), st.booleans()),
     st.tuples(st.just("compare"), st.sampled_from(sorted(COMPARE)), _texts, st.sampled_from(TEXTS)),
-    st.tuples(st.just("compare"), st.sampled_from(sorted(COMPARE)), _numbers, st.sampled_from(NUMBERS)),
+    st.tuples(
+        st.just("compare"), st.sampled_from(sorted(COMPARE)), _numbers, st.sampled_from(NUMBERS)
+    ),
     st.tuples(st.just("two"), st.sampled_from(sorted(COMPARE)), st.just("s"), st.just("t")),
     st.tuples(st.just("in"), _texts, st.lists(st.sampled_from(TEXTS), min_size=1, max_size=3)),
     st.tuples(st.just("between"), _numbers, st.sampled_from(NUMBERS), st.sampled_from(NUMBERS)),
@@ -57,7 +59,7 @@ rules = st.lists(
 )
 
 
-def to_sql(node: Any) -> str:
+def to_sql(node: Any) -> str:  # noqa: PLR0911 - one line per kind of node
     """Write a predicate, every part in parentheses."""
     match node:
         case ("holds", name):
@@ -81,7 +83,7 @@ def to_sql(node: Any) -> str:
     raise AssertionError(node)
 
 
-def truth(node: Any, record: dict[str, Any]) -> bool | None:
+def truth(node: Any, record: dict[str, Any]) -> bool | None:  # noqa: PLR0911 - likewise
     """Evaluate a predicate: True, False or None for unknown."""
     match node:
         case ("fixed", value):

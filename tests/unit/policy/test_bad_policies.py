@@ -45,6 +45,10 @@ def when(predicate: str) -> str:
     return HEAD + f"rules:\n  - id: a\n    effect: deny\n    when: {predicate}\n"
 
 
+def profile(weights: str) -> str:
+    return HEAD + RULES + f"profiles: {{p: {{default: 1, weights: [{weights}]}}}}\n"
+
+
 CASES = {
     # YAML
     "alias-bomb": Bad("P104", "a: ^&a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nd: [*c, *c]\n"),
@@ -71,7 +75,7 @@ CASES = {
     "rule-twice": Bad("P115", HEAD + RULES + "  - {id: ^a, effect: deny, when: ok}\n"),
     "class-twice": Bad("P115", HEAD + RULES + "classes: [{id: a, when: ok}, {id: ^a, when: ok}]\n"),
     "reserved-class": Bad("P116", HEAD + RULES + "classes:\n  - {id: ^unknown, when: ok}\n"),
-    "reserved-attribute": Bad("P116", HEAD.replace("  ok:", "  ^and:") + RULES.replace("ok", "born")),
+    "reserved-attribute": Bad("P116", HEAD.replace("  ok:", "  ^and:") + RULES),
     "reserved-profile": Bad("P116", HEAD + RULES + "profiles:\n  ^least: {default: 1}\n"),
     "redefined-full": Bad("P116", HEAD + RULES + "profiles:\n  ^full: {default: 0.5}\n"),
     "assigned-profile": Bad("P117", HEAD + RULES + "assign: {default: ^shalow}\n"),
@@ -125,15 +129,15 @@ CASES = {
     # Profiles
     "weight-default": Bad("P141", HEAD + RULES + "profiles: {p: {default: ^1.5}}\n"),
     "weight-negative": Bad(
-        "P141", HEAD + RULES + "profiles: {p: {default: 1, weights: [{blocks: a, weight: ^-0.1}]}}\n"
+        "P141", profile("{blocks: a, weight: ^-0.1}")
     ),
     "weight-nan": Bad("P141", HEAD + RULES + "profiles: {p: {default: ^.nan}}\n"),
     "weight-max": Bad("P141", HEAD + RULES + "profiles: {p: {default: 1, max: ^11}}\n"),
     "selector": Bad(
-        "P144", HEAD + RULES + "profiles: {p: {default: 1, weights: [{blocks: ^'a.[3:', weight: 0}]}}\n"
+        "P144", profile("{blocks: ^'a.[3:', weight: 0}")
     ),
     "empty-range": Bad(
-        "P144", HEAD + RULES + "profiles: {p: {default: 1, weights: [{blocks: ^'a[3:2]', weight: 0}]}}\n"
+        "P144", profile("{blocks: ^'a[3:2]', weight: 0}")
     ),
 }  # fmt: skip
 
@@ -177,7 +181,7 @@ PROFILES = {
 def test_profiles_that_do_not_fit_the_model(name: str) -> None:
     given = PROFILES[name]
     marked = given.marked.replace("'^", "^'")
-    case = Bad(given.code, HEAD + RULES + f"profiles: {{p: {{default: 1, weights: {marked}}}}}\n")
+    case = Bad(given.code, profile(marked[1:-1]))
     policy = load_policy(case.text)
     with pytest.raises(PolicyError) as caught:
         resolve_profile(policy.profiles["p"], BLOCKS)
@@ -188,9 +192,13 @@ def test_profiles_that_do_not_fit_the_model(name: str) -> None:
 
 
 def test_single_names_go_before_patterns() -> None:
-    text = HEAD + RULES + (
-        "profiles: {p: {default: 1, weights: [{blocks: layers.1, weight: 0.5},"
-        " {blocks: 'layers.*', weight: 0}]}}\n"
+    text = (
+        HEAD
+        + RULES
+        + (
+            "profiles: {p: {default: 1, weights: [{blocks: layers.1, weight: 0.5},"
+            " {blocks: 'layers.*', weight: 0}]}}\n"
+        )
     )
     profile = load_policy(text).profiles["p"]
     assert resolve_profile(profile, BLOCKS) == [1.0, 0.0, 0.5, 0.0, 1.0]
