@@ -100,7 +100,7 @@ CASES = {
     ),
     # Predicates
     "unknown-attribute": Bad("P125", when("ok AND ^licence = 'MIT'")),
-    "unknown-parameter": Bad("P126", when("license IN :^opne")),
+    "unknown-parameter": Bad("P126", when("license IN :^closed")),
     "unknown-function": Bad("P127", when("^regexp_matches(license, 'x')")),
     "type-error": Bad("P130", when("ok OR ^stars = 'MIT'")),
     "type-error-order": Bad("P130", when("^ok < TRUE")),

@@ -67,7 +67,7 @@ def test_check_says_what_the_policy_does() -> None:
 
 
 def test_check_reports_all_mistakes_in_order() -> None:
-    text = POLICY.replace("effect: deny", "efect: deny").replace("opted_out}", "opted}")
+    text = POLICY.replace("effect: deny", "effects: deny").replace("opted_out}", "opted}")
     text = text.replace("license LIKE", "SELECT license LIKE").replace(
         "default: half", "default: x"
     )
