@@ -1,14 +1,14 @@
 """Every error that Gradledger raises, in one tree with stable codes.
 
     GradledgerError
-    |- InputError      I...   an argument, a batch or an id that cannot be accepted   (also ValueError)
-    |- PolicyError     P...   a policy that cannot be read or contradicts itself      (also ValueError)
+    |- InputError      I...   an argument, a batch or an id that is refused (also ValueError)
+    |- PolicyError     P...   a policy unreadable or at odds with itself    (also ValueError)
     |- GradientError   G...   per-example gradients that cannot be measured
     |- UpdateError     U...   an optimizer whose update cannot be booked
     |- BooksError      B...   books that do not balance under ``strict``
     |- StorageError    S...   disk, permissions, a run that exists or is incomplete
     |- ReplayError     R...   a run that cannot be repeated
-    `- QueryError      Q...   a question that the ledger cannot answer                (also ValueError)
+    `- QueryError      Q...   a question that the ledger cannot answer      (also ValueError)
 
 A message says what was observed, what was expected, where, and one next step.
 Tampering is not an error: verification returns findings. Errors mean "could not go on".

@@ -16,11 +16,12 @@ from gradledger.errors import QueryError
 
 Size = Annotated[str, typer.Option("--size", metavar="NAME", help="tiny | small | medium.")]
 Out = Annotated[
-    Path, typer.Option("--out", metavar="DIR", help="Directory of the run that is recorded.")
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="Directory of the run.  [default: runs/demo-SIZE]"),
 ]
 
 
-def demo(*, size: Size = "small", out: Out = Path("runs/demo"), as_json: AsJson = False) -> int:
+def demo(*, size: Size = "small", out: Out = None, as_json: AsJson = False) -> int:
     """Train a small code model with every step booked, then question it.
 
     Needs gradledger[demo]. With --json progress goes to stderr.
@@ -39,5 +40,6 @@ def demo(*, size: Size = "small", out: Out = Path("runs/demo"), as_json: AsJson 
         return int(main.run(size=size, out=out) or 0)
     with contextlib.redirect_stdout(sys.stderr):
         code = int(main.run(size=size, out=out) or 0)
-    sys.stdout.write(to_json({"run": str(out), "size": size, "exit_code": code}) + "\n")
+    run_dir = str(out or main.default_run_dir(size))
+    sys.stdout.write(to_json({"run": run_dir, "size": size, "exit_code": code}) + "\n")
     return code

@@ -47,8 +47,8 @@ RECIPES: Final[dict[str, Recipe]] = {
     recipe.size: recipe
     for recipe in (
         Recipe("tiny", hidden=64, layers=2, heads=4, steps=40, batch=8, warmup=5),
-        Recipe("small", hidden=128, layers=4, heads=4, steps=120, batch=16),
-        Recipe("medium", hidden=160, layers=4, heads=5, steps=240, batch=16),
+        Recipe("small", hidden=96, layers=4, heads=4, steps=240, batch=8, warmup=20),
+        Recipe("medium", hidden=160, layers=4, heads=5, steps=300, batch=16, warmup=25),
     )
 }
 
@@ -91,15 +91,15 @@ def build_model(recipe: Recipe, vocab_size: int, dtype: torch.dtype = torch.floa
 
 def build_optimizer(recipe: Recipe, model: nn.Module) -> optim.Optimizer:
     """Build AdamW with two param groups: matrices decay, vectors do not."""
-    matrices = [value for value in model.parameters() if value.dim() >= 2]
-    vectors = [value for value in model.parameters() if value.dim() < 2]
+    matrices = [value for value in model.parameters() if value.dim() > 1]
+    vectors = [value for value in model.parameters() if value.dim() <= 1]
     return optim.AdamW(
         [
             {"params": matrices, "weight_decay": recipe.decay},
             {"params": vectors, "weight_decay": 0.0},
         ],
         lr=recipe.learning_rate,
-        betas=(0.9, 0.95),
+        betas=(0.9, 0.99),
         eps=1e-8,
     )
 

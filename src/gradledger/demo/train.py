@@ -60,7 +60,7 @@ class Training:
         model = build_model(self.recipe, self.vocab_size, self.dtype)
         return model, build_optimizer(self.recipe, model)
 
-    def run(self, recorder: Recorder, on_step: OnStep = lambda step, loss, visits: None) -> None:
+    def run(self, recorder: Recorder, on_step: OnStep | None = None) -> None:
         """Admit the windows and train on the admitted ones until the steps are done."""
         recipe, model, optimizer = self.recipe, recorder.model, recorder.optimizer
         train_set = recorder.admit(Windows(self.tokens), metadata=self.columns)
@@ -75,12 +75,13 @@ class Training:
                 with recorder.step(batch) as step:
                     losses = losses_per_window(model, batch["tokens"])
                     step.losses(losses)
-                    losses.mean().backward()
+                    losses.mean().backward()  # type: ignore[no-untyped-call]
                     nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
                     optimizer.step()
                     optimizer.zero_grad()
                 schedule.step()
                 done += 1
-                on_step(done, float(losses.detach().mean()), len(batch["tokens"]))
+                if on_step is not None:
+                    on_step(done, float(losses.detach().mean()), len(batch["tokens"]))
                 if done == recipe.steps:
                     return

@@ -50,7 +50,7 @@ class Capture:
             enforced either way.
     """
 
-    def __init__(self, units: Sequence[Unit], collect_passive: bool = True) -> None:
+    def __init__(self, units: Sequence[Unit], *, collect_passive: bool = True) -> None:
         self._collect_passive = collect_passive
         self._units = {id(unit.module): unit for unit in units}
         self._handles: list[RemovableHandle] = []
@@ -115,19 +115,23 @@ class Capture:
     def _is_routed(self, unit: Unit) -> bool:
         return any(id(parameter) in self._weights for parameter in unit.names.values())
 
-    def _before(self, module: nn.Module, args: Any) -> None:
-        """In routed mode, run the forward pass with detached parameters."""
+    def _before(self, module: nn.Module, _args: Any) -> None:
+        """In routed mode, run the forward pass with detached parameters.
+
+        Assigning by attribute would refuse a plain tensor, so the module's own table is written.
+        """
         unit = self._units[id(module)]
         if self._active and torch.is_grad_enabled() and self._is_routed(unit):
             self._held[id(module)] = unit.names
             for name, parameter in unit.names.items():
-                module._parameters[name] = parameter.detach()  # type: ignore[assignment]
+                detached: Any = parameter.detach()
+                module._parameters[name] = detached  # noqa: SLF001 - see above
 
     def _after(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
         """Restore the parameters and put a tap behind the outputs."""
         held = self._held.pop(id(module), None)
         if held is not None:
-            module._parameters.update(held)
+            module._parameters.update(held)  # noqa: SLF001 - the counterpart of _before
         if not self._active or not torch.is_grad_enabled() or output is None:
             return None
         if held is None and not self._collect_passive:
@@ -138,7 +142,7 @@ class Capture:
         outputs = [leaves[index] for index in places]
         if held is None and not any(value.requires_grad for value in outputs):
             return None
-        collector = _Collector(self, unit, args, kwargs, held is not None)
+        collector = _Collector(self, unit, args, kwargs, routed=held is not None)
         parameters = list(unit.names.values()) if held is not None else []
         tapped = tap_outputs(outputs, collector, parameters)
         for index, value in zip(places, tapped, strict=True):
@@ -151,8 +155,8 @@ class Capture:
         for name, parameter in unit.names.items():
             weights = self._weights.get(id(parameter))
             groups.setdefault(id(weights), (weights, []))[1].append(name)
-        for weights, names in groups.values():
-            rows = None
+        for given, names in groups.values():
+            rows, weights = None, given
             if weights is not None and bool((weights == 0).any()):
                 rows = weights.nonzero().flatten()
                 weights = weights[rows]
@@ -190,14 +194,15 @@ class Capture:
 class _Collector:
     """The sink of one call: remembers what the module read until its gradient arrives."""
 
-    def __init__(self, owner: Capture, unit: Unit, args: Any, kwargs: Any, routed: bool) -> None:
+    def __init__(self, owner: Capture, unit: Unit, args: Any, kwargs: Any, *, routed: bool) -> None:
         self._owner, self._unit, self._routed = owner, unit, routed
         self._args, self._kwargs = args, kwargs
         self._versions = self._read_versions()
 
     def _read_versions(self) -> list[int]:
         leaves = tree_flatten((self._args, self._kwargs))[0]
-        return [leaf._version for leaf in leaves if isinstance(leaf, Tensor)]
+        tensors = (leaf for leaf in leaves if isinstance(leaf, Tensor))
+        return [tensor._version for tensor in tensors]  # noqa: SLF001 - torch has no public name
 
     def __call__(self, grads: tuple[Tensor | None, ...]) -> list[Tensor]:
         """Collect; in routed mode return the gradients of the unit's parameters."""

@@ -7,6 +7,7 @@ the record is marked, and depth profiles other than full are refused.
 from __future__ import annotations
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def coupled_modules(model: nn.Module, *, training_only: bool = True) -> list[str]:
@@ -19,6 +20,6 @@ def coupled_modules(model: nn.Module, *, training_only: bool = True) -> list[str
     return [
         name
         for name, module in model.named_modules()
-        if isinstance(module, nn.modules.batchnorm._BatchNorm)
+        if isinstance(module, _BatchNorm)
         and (module.training or not module.track_running_stats or not training_only)
     ]

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vjp, vmap
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from gradledger.errors import GradientError
@@ -34,12 +36,13 @@ class GenericKind:
     def refuses(self, module: nn.Module) -> str | None:
         """Refuse modules whose forward cannot be repeated row by row."""
         for name, child in module.named_modules():
-            if isinstance(child, nn.modules.dropout._DropoutNd) and child.p > 0:
-                return f"draws random numbers ({name or type(child).__name__}), so it cannot be run again"
-            if isinstance(child, nn.modules.batchnorm._BatchNorm):
-                return f"couples rows ({name or type(child).__name__})"
+            shown = name or type(child).__name__
+            if isinstance(child, _DropoutNd) and child.p > 0:
+                return f"draws random numbers ({shown}), so it cannot be run again"
+            if isinstance(child, _BatchNorm):
+                return f"couples rows ({shown})"
             if isinstance(child, nn.RNNBase):
-                return f"holds a recurrent layer ({name or type(child).__name__})"
+                return f"holds a recurrent layer ({shown})"
         return None
 
     def forms(self, call: Call, names: frozenset[str]) -> dict[str, Form]:
@@ -71,7 +74,7 @@ class GenericKind:
             return [written[index].squeeze(0) for index in kept]
 
         def gradients(rows: list[Tensor], cotangents: list[Tensor]) -> dict[str, Tensor]:
-            _, pull = vjp(lambda values: run_one(values, rows), wanted)
+            pull = vjp(lambda values: run_one(values, rows), wanted)[1]
             return dict(pull(cotangents)[0])
 
         result = _over_rows(gradients, [leaves[index] for index in mapped], grads)

@@ -1,4 +1,4 @@
-"""Taps: autograd functions that see output gradients, and in routed mode supply parameter gradients.
+"""Taps: autograd functions that see output gradients and, when routed, supply those of parameters.
 
 Passive taps pass everything through, so autograd's own parameter gradients are untouched. A
 routed tap stands behind a forward pass that ran with detached parameters: autograd computes the
@@ -57,9 +57,9 @@ def _watch(output: Tensor, sink: Sink) -> bool:
     those get a new history, and the hook is lost. A view of a whole tensor (what ``nn.Linear``
     writes for inputs of three axes) is watched at the node that made that tensor.
     """
-    base = output._base
+    base = output._base  # noqa: SLF001 - torch has no public name for it
     if base is None:
-        output.register_hook(lambda grad: _show(sink, grad))
+        output.register_hook(lambda grad: _show(sink, grad))  # type: ignore[no-untyped-call]
         return True
     node = base.grad_fn
     whole = base.numel() == output.numel() and base.is_contiguous() and output.is_contiguous()

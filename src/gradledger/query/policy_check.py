@@ -92,7 +92,7 @@ def _problems(result: PolicyCheck) -> Table:
         Column("column", "column", "integer"),
         Column("code", "code"),
         Column("title", "mistake"),
-        Column("observed", "observed"),
+        Column("observed", "observed", wraps=True),
         Column("expected", "expected", in_text=False),
         Column("hint", "hint", in_text=False),
         Column("where", "where", in_text=False),
@@ -117,7 +117,7 @@ def _rules(policy: Policy) -> Table:
         Column("rule", "rule"),
         Column("effect", "effect if true"),
         Column("reads", "reads"),
-        Column("when", "when"),
+        Column("when", "when", wraps=True),
         Column("message", "message", in_text=False),
     )
     rows = tuple(
@@ -128,7 +128,11 @@ def _rules(policy: Policy) -> Table:
 
 
 def _classes(policy: Policy) -> Table:
-    columns = (Column("class", "class"), Column("reads", "reads"), Column("when", "when"))
+    columns = (
+        Column("class", "class"),
+        Column("reads", "reads"),
+        Column("when", "when", wraps=True),
+    )
     rows = tuple(
         (entry.id, ", ".join(entry.reads), " ".join(entry.text.split())) for entry in policy.classes
     )
@@ -158,7 +162,7 @@ def _profiles(result: PolicyCheck) -> tuple[Table, ...]:
         Column("assigned", "assigned", "flag"),
         Column("default", "default", "number"),
         Column("max", "largest allowed", "number"),
-        Column("selectors", "blocks with another weight"),
+        Column("selectors", "blocks with another weight", wraps=True),
     )
     rows = tuple(
         (

@@ -111,9 +111,9 @@ def _examples(result: PolicyDiff) -> Table:
     columns = (
         Column("change", "change", "integer"),
         Column("row", "row", "integer"),
-        Column("attributes", "attributes"),
-        Column("old_reason", "old reason"),
-        Column("new_reason", "new reason"),
+        Column("attributes", "attributes", wraps=True),
+        Column("old_reason", "old reason", wraps=True),
+        Column("new_reason", "new reason", wraps=True),
     )
     rows = []
     for place, entry in enumerate(result.transitions):

@@ -189,7 +189,7 @@ def _reasons(name: str, title: str, found: Explanation) -> Table:
         *((Column("effect", "effect if true"),) if is_rules else ()),
         Column("truth", "truth"),
         Column("determining", "rests on it", "flag"),
-        Column("why", "why"),
+        Column("why", "why", wraps=True),
         Column("when", "when", in_text=False),
         Column("message", "message", in_text=False),
     )
@@ -211,7 +211,7 @@ def _reasons(name: str, title: str, found: Explanation) -> Table:
 def _attributes(found: Explanation) -> Table:
     columns = (
         Column("attribute", "attribute"),
-        Column("value", "value that the policy saw"),
+        Column("value", "value that the policy saw", wraps=True),
         Column("missing", "missing", "flag"),
     )
     rows = tuple(

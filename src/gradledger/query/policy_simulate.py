@@ -120,6 +120,7 @@ def _table(name: str, title: str, rows: Sequence[dict[str, Any]], columns: Seque
             column,
             column,
             "text" if column in words or place == 0 else kinds.get(column, "integer"),
+            wraps=column == "reason",
         )
         for place, column in enumerate(columns)
     )

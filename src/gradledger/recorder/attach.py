@@ -43,12 +43,12 @@ class Observation:
         return Recorder(
             model,
             optimizer,
-            self.grouping,
-            self.booker,
-            self.buffers,
-            self.weights,
-            self.probe,
-            journal,
+            grouping=self.grouping,
+            booker=self.booker,
+            buffers=self.buffers,
+            weights=self.weights,
+            probe=self.probe,
+            journal=journal,
         )
 
 
@@ -74,13 +74,15 @@ def observe(
     grouping = build_groups(model, optimizer, found, groups)
     capture = Capture(found.units, collect_passive=measure_visits)
     uncaptured = [name for name, _ in grouping.coverage.unattributed]
-    booker = Booker(grouping.groups, optimizer, family, capture, uncaptured, measure_visits)
+    booker = Booker(
+        grouping.groups, optimizer, family, capture, uncaptured, measure_visits=measure_visits
+    )
     blocks = {name: place for place, name in enumerate(grouping.blocks)}
     return Observation(
         grouping,
         booker,
         BufferGroups(model, blocks, len(grouping.groups)),
-        DepthWeights(grouping, accept_coupled),
+        DepthWeights(grouping, accept_coupled=accept_coupled),
         None if accept_coupled or not measure_visits else RowProbe(model, found.units),
         family.name,
     )

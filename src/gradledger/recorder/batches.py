@@ -73,7 +73,7 @@ def noted_loader(
         }
     noted: DataLoader[Any] = DataLoader(
         loader.dataset,
-        batch_sampler=sampler,  # type: ignore[arg-type]
+        batch_sampler=sampler,
         num_workers=loader.num_workers,
         collate_fn=loader.collate_fn,
         pin_memory=loader.pin_memory,

@@ -21,6 +21,7 @@ from torch import Tensor, optim
 from gradledger.gradient import Capture
 from gradledger.recorder.checks import refuse_infinite, refuse_leak
 from gradledger.recorder.groups import Group
+from gradledger.recorder.norms import tensor_norms
 from gradledger.recorder.tracked import Tracked
 from gradledger.recorder.visits import TensorVisits, measure_visits
 from gradledger.update import (
@@ -57,6 +58,7 @@ class Booker:
         family: Family,
         capture: Capture,
         uncaptured: Iterable[str],
+        *,
         measure_visits: bool = True,
     ) -> None:
         self._measure_visits = measure_visits
@@ -85,7 +87,9 @@ class Booker:
         ]
         self._keep_raw = measure_visits
         self._handles = [
-            entry.parameter.register_post_accumulate_grad_hook(self._raw_copier(entry))
+            entry.parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
+                self._raw_copier(entry)
+            )
             for entries in self.tracked
             for entry in entries
         ]
@@ -95,7 +99,7 @@ class Booker:
         while self._handles:
             self._handles.pop().remove()
 
-    def keep_raw_for(self, routed: bool) -> None:
+    def keep_raw_for(self, *, routed: bool) -> None:
         """Copy accumulated gradients in this step where the books or enforcement need them."""
         self._keep_raw = self._measure_visits or routed
 
@@ -160,10 +164,10 @@ class Booker:
     def _delta_rows(self, step: int, routed: frozenset[int]) -> list[dict[str, Any]]:
         """Book deltas alone, for the level ``decisions``."""
         tensors = [entry for entries in self.tracked for entry in entries]
-        deltas = torch._foreach_sub(
+        deltas = torch._foreach_sub(  # noqa: SLF001 - torch has no public name for it
             [entry.parameter for entry in tensors], [entry.theta_before for entry in tensors]
         )
-        norms = iter(torch.stack(torch._foreach_norm(deltas)).double().tolist())
+        norms = iter(tensor_norms(deltas).double().tolist())
         rows = []
         for group, entries in zip(self.groups, self.tracked, strict=True):
             rates = {float(self._groups_of[id(entry.parameter)]["lr"]) for entry in entries}

@@ -1,4 +1,4 @@
-"""Checks on gradients between backward and update, while nothing has been changed yet."""
+"""Checks on gradients before, and between backward and update: nothing has been changed yet."""
 
 from __future__ import annotations
 
@@ -8,11 +8,30 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from gradledger.errors import GradientError
+from gradledger.errors import GradientError, InputError
+from gradledger.recorder.norms import tensor_norms
 from gradledger.recorder.tracked import Tracked
 
 #: Largest difference between accumulated and emitted gradient that is rounding.
 LEAK: Final = 1e-5
+
+
+def refuse_leftovers(entries: Sequence[Tracked], where: str) -> None:
+    """Refuse gradients from before the step: they have no visits to be booked to.
+
+    Raises:
+        InputError: Code I111.
+    """
+    grads = [entry.parameter.grad for entry in entries if entry.parameter.grad is not None]
+    if grads and bool(tensor_norms(grads).any()):
+        raise InputError(
+            "I111",
+            observed="gradients left from before the step",
+            expected="none, or zeros",
+            where=where,
+            hint="call optimizer.zero_grad() after optimizer.step(); accumulate inside one "
+            "run.step with step.micro_batch(batch)",
+        )
 
 
 def refuse_infinite(entries: Sequence[Tracked], where: str) -> None:
@@ -22,7 +41,7 @@ def refuse_infinite(entries: Sequence[Tracked], where: str) -> None:
         GradientError: Code G103.
     """
     grads = [entry.parameter.grad for entry in entries if entry.parameter.grad is not None]
-    if not grads or bool(torch.stack(torch._foreach_norm(grads)).isfinite().all()):
+    if not grads or bool(tensor_norms(grads).isfinite().all()):
         return
     for entry in entries:
         grad = entry.parameter.grad

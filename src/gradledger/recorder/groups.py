@@ -178,6 +178,6 @@ def _coverage(
         num_captured=sum(
             value.numel() for value in tensors if id(value) in captured and id(value) not in missing
         ),
-        unattributed=tuple([*unattributed.values(), *partly]),
+        unattributed=(*unattributed.values(), *partly),
         notes=tuple(notes),
     )

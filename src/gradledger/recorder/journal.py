@@ -48,5 +48,5 @@ class Journal(Protocol):
     def close(self, recorder: Recorder) -> None:
         """Seal everything."""
 
-    def abort(self, recorder: Recorder) -> None:
+    def abort(self) -> None:
         """Stop early: keep what is complete, release what is held."""

@@ -68,7 +68,9 @@ def count_tokens(batch: Any, num_rows: int) -> list[int] | None:
     if isinstance(batch, Mapping) and isinstance(batch.get("attention_mask"), Tensor):
         return [int(value) for value in batch["attention_mask"].reshape(num_rows, -1).sum(1)]
     for _, leaf in _leaves(batch, ""):
-        if isinstance(leaf, Tensor) and leaf.dim() == 2 and not leaf.dtype.is_floating_point:
+        if not isinstance(leaf, Tensor) or leaf.dtype.is_floating_point:
+            continue
+        if leaf.dim() == 2:  # noqa: PLR2004 - visits and positions
             return [leaf.shape[1]] * num_rows
     return None
 

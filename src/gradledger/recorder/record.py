@@ -118,7 +118,7 @@ def record(
         "state_every": state_every,
         "seal_rows": seal_rows,
         "profiles": profiles,
-        "groups": None if groups is None else {name: globs for name, globs in groups.items()},
+        "groups": None if groups is None else dict(groups),
     }
     begin = RunBegin(
         format=FORMAT,

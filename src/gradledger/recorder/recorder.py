@@ -20,11 +20,13 @@ from gradledger.gradient import Capture, coupled_modules
 from gradledger.recorder.batches import noted_loader
 from gradledger.recorder.booking import Booker
 from gradledger.recorder.buffers import BufferGroups
+from gradledger.recorder.checks import refuse_leftovers
 from gradledger.recorder.examples import AdmittedDataset, Examples, example_numbers
 from gradledger.recorder.groups import Grouping
 from gradledger.recorder.journal import Journal
 from gradledger.recorder.row_probe import RowProbe
 from gradledger.recorder.step import Step
+from gradledger.recorder.update_call import step_of_update
 from gradledger.recorder.weights import DepthWeights
 
 
@@ -47,6 +49,7 @@ class Recorder:
         self,
         model: nn.Module,
         optimizer: optim.Optimizer,
+        *,
         grouping: Grouping,
         booker: Booker,
         buffers: BufferGroups,
@@ -142,7 +145,7 @@ class Recorder:
             self.close()
         elif not self._closed:
             self._release()
-            self._journal.abort(self)
+            self._journal.abort()
 
     def balance(self) -> str:
         """Say in a few words how the books stand, for progress bars."""
@@ -163,7 +166,8 @@ class Recorder:
                 expected="one step at a time, between gl.record and run.close",
                 where=f"step {step.number}",
             )
-        self._refuse_leftovers(step)
+        entries = [entry for group in self.booker.tracked for entry in group]
+        refuse_leftovers(entries, f"step {step.number}")
         self._journal.begin_step(self, step)
         self.buffers.snapshot()
         self._step, self._routed = step, set()
@@ -222,7 +226,7 @@ class Recorder:
         device = next(self.model.parameters()).device
         routed = self.weights.for_batch(profiles, device)
         self._routed |= routed.keys()
-        self.booker.keep_raw_for(bool(self._routed))
+        self.booker.keep_raw_for(routed=bool(self._routed))
         return routed
 
     def end_step(self, step: Step) -> None:
@@ -234,44 +238,25 @@ class Recorder:
         finally:
             self.booker.clear()
 
-    def abandon_step(self, step: Step) -> None:
+    def abandon_step(self) -> None:
         """Forget a step that ended in an error."""
         self._step = None
         self.booker.clear()
 
     # -- hooks ----------------------------------------------------------------------------
 
-    def _before_update(self, optimizer: optim.Optimizer, args: Any, kwargs: Any) -> None:
-        step = self._step
-        if step is None or step.updated or not step.micro_batches:
-            raise InputError(
-                "I107",
-                observed="a second optimizer.step() in one run.step"
-                if step is not None and step.updated
-                else "optimizer.step() outside run.step",
-                expected="exactly one update per recorded step",
-                where=f"after step {self.num_steps}",
-                hint="put the update inside `with run.step(batch):`, or run.close() first",
-            )
-        closure = kwargs.get("closure", args[1] if len(args) > 1 else None)  # args[0] is self.
-        if closure is not None:
-            raise InputError(
-                "I108",
-                observed="a closure passed to optimizer.step",
-                expected="optimizer.step() without arguments",
-                where=f"step {step.number}",
-                hint="call backward() yourself before optimizer.step()",
-            )
+    def _before_update(self, _optimizer: optim.Optimizer, args: Any, kwargs: Any) -> None:
+        step = step_of_update(self._step, self.num_steps, args, kwargs)
         self.booker.before_update(frozenset(self._routed), f"step {step.number}")
 
-    def _after_update(self, optimizer: optim.Optimizer, args: Any, kwargs: Any) -> None:
+    def _after_update(self, _optimizer: optim.Optimizer, _args: Any, _kwargs: Any) -> None:
         step = self._step
         if step is not None:
             step.updated = True
             sizes = [len(micro) for micro in step.micro_batches]
             self._journal.book(self, step, sizes, frozenset(self._routed))
 
-    def _probe_rows(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+    def _probe_rows(self, _module: nn.Module, args: Any, kwargs: Any, _output: Any) -> None:
         """At the first recorded forward pass, check that modules keep one row per visit."""
         if self._probe is None or self._step is None or not torch.is_grad_enabled():
             return
@@ -289,24 +274,6 @@ class Recorder:
                 where=f"step {self._step.number}",
                 hint="make the batch the first axis, or pass accept_coupled=True to record the "
                 "run as coupled",
-            )
-
-    def _refuse_leftovers(self, step: Step) -> None:
-        """Gradients from before the step have no visits that they could be booked to."""
-        grads = [
-            entry.parameter.grad
-            for entries in self.booker.tracked
-            for entry in entries
-            if entry.parameter.grad is not None
-        ]
-        if grads and bool(torch.stack(torch._foreach_norm(grads)).any()):
-            raise InputError(
-                "I111",
-                observed="gradients left from before the step",
-                expected="none, or zeros",
-                where=f"step {step.number}",
-                hint="call optimizer.zero_grad() after optimizer.step(); accumulate inside one "
-                "run.step with step.micro_batch(batch)",
             )
 
     def _release(self) -> None:

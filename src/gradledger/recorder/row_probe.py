@@ -37,7 +37,7 @@ class RowProbe:
         Returns:
             Path of each module whose rows other than the first visit's changed -> what was seen.
         """
-        if num_rows < 2 or not self._rows_in((args, kwargs), num_rows):
+        if num_rows <= 1 or not self._rows_in((args, kwargs), num_rows):
             return {}
         before = self._forward(args, kwargs)
         changed_args, changed_kwargs = tree_map(

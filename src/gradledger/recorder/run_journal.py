@@ -175,7 +175,7 @@ class RunJournal:
         write_manifest(self.run_dir)
         self._lock.release()
 
-    def abort(self, recorder: Recorder) -> None:
+    def abort(self) -> None:
         """Seal what is complete and let go of the run; there is no end record."""
         self._sink.seal()
         self._lock.release()
@@ -208,10 +208,8 @@ class RunJournal:
             "position": [place for micro in micros for place in range(len(micro))],
             "example": numbers.tolist(),
             "decision": recorder.examples.decision[numbers].tolist(),
-            "loss": [value for micro in micros for value in (micro.losses or [None] * len(micro))],
-            "tokens": [
-                value for micro in micros for value in (micro.tokens or [None] * len(micro))
-            ],
+            "loss": [value for micro in micros for value in _or_blank(micro.losses, len(micro))],
+            "tokens": [value for micro in micros for value in _or_blank(micro.tokens, len(micro))],
             "digest": [value for micro in micros for value in micro.digests],
         }
         empty = np.full((len(numbers), len(recorder.grouping.groups)), np.nan, np.float32)
@@ -232,6 +230,11 @@ class RunJournal:
             hint="the step is recorded; look at it with `gradledger books RUN --step "
             f"{step.number}`, or record with on_imbalance='flag'",
         )
+
+
+def _or_blank(values: Sequence[float] | None, count: int) -> Sequence[float | None]:
+    """Return one value per visit; None for each where nothing was given."""
+    return values or [None] * count
 
 
 def _gap(row: Mapping[str, Any]) -> float:

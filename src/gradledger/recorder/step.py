@@ -65,7 +65,7 @@ class Step:
             try:
                 self._open.__enter__()
             except BaseException:
-                self._recorder.abandon_step(self)
+                self._recorder.abandon_step()
                 raise
         return self
 
@@ -81,7 +81,7 @@ class Step:
         if kind is None:
             self._recorder.end_step(self)
         else:
-            self._recorder.abandon_step(self)
+            self._recorder.abandon_step()
 
     @contextmanager
     def micro_batch(

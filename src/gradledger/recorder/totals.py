@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -39,7 +40,7 @@ class Totals:
 
     def _keep_largest(self, name: str, row: Mapping[str, Any]) -> None:
         value = row.get(name)
-        if value is None or value != value:
+        if value is None or math.isnan(value):
             return
         if name not in self.largest or value > self.largest[name]["value"]:
             self.largest[name] = {"value": value, "step": row["step"], "group": row["group"]}

@@ -22,7 +22,7 @@ class DepthWeights:
     A shared tensor takes the smallest weight of the blocks that use it.
     """
 
-    def __init__(self, grouping: Grouping, accept_coupled: bool) -> None:
+    def __init__(self, grouping: Grouping, *, accept_coupled: bool) -> None:
         self._grouping, self._accept_coupled = grouping, accept_coupled
         self.names: list[str] = []
         self.by_block: dict[str, list[float]] = {}

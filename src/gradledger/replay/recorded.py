@@ -89,7 +89,7 @@ class RecordedRun:
         return folder
 
     def decisions(self) -> tuple[NDArray[np.int32], NDArray[np.bool_], list[str]]:
-        """Return, per example, its decision and whether it was admitted, and profiles by decision."""
+        """Return decision and admission of every example, and the profile of every decision."""
         distinct = read_table(
             self.run_dir, "decisions/distinct", ["verdict", "profile"]
         ).to_pydict()

@@ -55,7 +55,12 @@ class RerunJournal:
         load_state(folder, recorder.model, recorder.optimizer)
         restore_rng(folder)
 
-    def admit(self, recorder: Recorder, dataset: Any, metadata: Any) -> AdmittedDataset:
+    def admit(
+        self,
+        recorder: Recorder,
+        dataset: Any,
+        metadata: Any,  # noqa: ARG002 - part of Journal; the recorded decisions stand
+    ) -> AdmittedDataset:
         """Take the recorded decisions; nothing is decided again."""
         first, count = self._num_items, len(dataset)
         decision, admitted, profile_names = self.run.decisions()
@@ -123,7 +128,7 @@ class RerunJournal:
     def close(self, recorder: Recorder) -> None:
         """Nothing is held."""
 
-    def abort(self, recorder: Recorder) -> None:
+    def abort(self) -> None:
         """Nothing is held."""
 
     def _compare(self, recorder: Recorder, step: Step, side: int) -> None:

@@ -84,7 +84,11 @@ class SettlingObserver:
 
     @torch.no_grad()
     def book(
-        self, recorder: Recorder, step: Step, sizes: Sequence[int], routed: frozenset[int]
+        self,
+        recorder: Recorder,
+        step: Step,
+        sizes: Sequence[int],
+        routed: frozenset[int],  # noqa: ARG002 - part of Observer
     ) -> None:
         """Take inner products of this step's entries and lines with every displacement."""
         active = [
@@ -192,14 +196,15 @@ def settle(
         ``displacement/lines`` are added to the run and its manifest is renewed.
 
     Raises:
-        ReplayError: The run cannot be executed again as it was (R101 to R105), or is settled already (R106).
+        ReplayError: The run cannot be executed again as it was (R101 to R105), or is settled
+            already (R106).
 
     Source:
         The accrual identity: entries + inventory + revaluation + decay + edits + rounding add up
         to the displacement over any interval.
     """
     run = RecordedRun(Path(run_dir))
-    if segment_files(run.run_dir, "displacement/lines"):
+    if any(segment_files(run.run_dir, f"displacement/{table}") for table in ("visits", "lines")):
         raise ReplayError(
             "R106",
             observed="displacement shares in the run",

@@ -158,12 +158,16 @@ def test_strict_stops_when_a_parameter_is_changed_inside_the_step(
 def test_strict_notices_a_change_between_steps(adamw: Any, training: Any, tmp_path: Path) -> None:
     run = training(adamw)
     model, optimizer = run.build()
-    with pytest.raises(BooksError) as caught:
+
+    def train() -> None:
         with gl.record(tmp_path / "run", model, optimizer, on_imbalance="strict") as recorder:
             for batch in recorder.batches(run.loader(recorder.admit(run.data()))):
                 with recorder.step(batch):
                     run.update(model, optimizer, batch[0])
                 model[0].weight.data[0, 0] += 1e-7
+
+    with pytest.raises(BooksError) as caught:
+        train()
     assert caught.value.code == "B102"
 
 

@@ -23,6 +23,15 @@ def make(name: str, dtype: torch.dtype = torch.float64, **more: Any) -> Training
     return Training(OPTIMIZERS[name], make_model=lambda: two_layer(dtype), steps=10, **more)
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a run with its bytes."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))
 def test_lines_add_up_to_the_displacement(name: str, tmp_path: Path) -> None:
     run = make(name)
@@ -82,13 +91,31 @@ def test_entries_are_those_of_single_examples(tmp_path: Path) -> None:
 def test_intervals_between_stored_states(tmp_path: Path) -> None:
     run = make("adamw", record={"state_every": 5})
     run.recorded(tmp_path / "run")
+    before = contents(tmp_path / "run")
+    with pytest.raises(ReplayError) as caught:
+        settle(tmp_path / "run", run.build, run.loop, [(0, 5), (0, 7)])
+    assert caught.value.code == "R102"
+    assert contents(tmp_path / "run") == before
     settled = settle(tmp_path / "run", run.build, run.loop, [(0, 5), (5, 10), (0, 10)])
+    assert len(settled.shares) == 3
     for shares in settled.shares:
         total = sum(values for line, values in shares.items() if line != "accrual_residual")
         assert np.abs(total - 1).max() < 1e-9
-    with pytest.raises(ReplayError) as caught:
-        settle(tmp_path / "run", run.build, run.loop, [(0, 7)])
-    assert caught.value.code == "R102"
+
+
+def test_a_settled_run_is_not_settled_again(tmp_path: Path) -> None:
+    """A second pass would double the displacement of every visit."""
+    run = make("adamw", record={"state_every": 5})
+    run.recorded(tmp_path / "run")
+    settle(tmp_path / "run", run.build, run.loop)
+    before = contents(tmp_path / "run")
+    assert any(name.startswith("displacement/") for name in before)
+    for intervals in (None, [(0, 5)]):
+        with pytest.raises(ReplayError) as caught:
+            settle(tmp_path / "run", run.build, run.loop, intervals)
+        assert caught.value.code == "R106"
+        assert contents(tmp_path / "run") == before
+    assert check_manifest(tmp_path / "run") == []
 
 
 def test_another_script_is_noticed_at_its_first_step(tmp_path: Path) -> None:
