@@ -110,10 +110,10 @@ def diff(
 
 def explain(
     policy: Annotated[
-        Path | None, typer.Argument(metavar="[POLICY]", help="Policy document (YAML).")
+        Path | None, typer.Argument(metavar="POLICY", help="Policy document (YAML).")
     ] = None,
     record: Annotated[
-        Path | None, typer.Argument(metavar="[RECORD]", help="JSON object: attribute -> value.")
+        Path | None, typer.Argument(metavar="RECORD", help="JSON object: attribute -> value.")
     ] = None,
     *,
     run: Run = None,
