@@ -28,7 +28,7 @@ import gradledger as gl
 from gradledger.segment import read_table
 
 NUM_EXAMPLES = 1_000_000
-WARMUPS, REPEATS = 1, 5
+WARMUPS, REPEATS = 1, 9
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 LICENSES = (
     "MIT", "Apache-2.0", "BSD-3-Clause", "BSD-2-Clause", "ISC", "MPL-2.0", "GPL-3.0-only",
