@@ -72,6 +72,7 @@ CODES: Final[dict[str, str]] = {
     "G105": "parameter received gradient outside its module",
     "G106": "input of a module was changed in place",
     "G107": "rows of a batch are mixed",
+    "G108": "module does not write the same when it runs again",
     # U: update
     "U101": "optimizer is not supported",
     "U102": "optimizer setting is not supported",
