@@ -63,6 +63,7 @@ CODES: Final[dict[str, str]] = {
     "P153": "evidence function is not given",
     "P154": "evidence function fails",
     "P155": "moment has no time zone",
+    "P156": "list of blocks cannot be read",
     # G: gradient
     "G101": "rows of a module do not match the visits of the batch",
     "G102": "profile other than full on coupled rows",

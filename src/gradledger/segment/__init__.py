@@ -15,6 +15,7 @@ from gradledger.segment.files import (
 )
 from gradledger.segment.lock import LOCK_NAME, RunLock
 from gradledger.segment.reader import read_table, segment_files
+from gradledger.segment.tabular import TABLE_SUFFIXES, read_tabular, write_tabular
 from gradledger.segment.writer import ROW_GROUP_ROWS, SealedSegment, SegmentWriter
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "LOCK_NAME",
     "ROW_GROUP_ROWS",
     "SEGMENT_FORMAT",
+    "TABLE_SUFFIXES",
     "AtomicFile",
     "RunLock",
     "SealedSegment",
@@ -34,9 +36,11 @@ __all__ = [
     "make_folder",
     "read_json",
     "read_table",
+    "read_tabular",
     "segment_files",
     "sync_folder",
     "temporary_path",
     "write_bytes_atomic",
     "write_json",
+    "write_tabular",
 ]
