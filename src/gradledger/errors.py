@@ -23,6 +23,7 @@ __all__ = [
     "GradientError",
     "GradledgerError",
     "InputError",
+    "LogError",
     "PolicyError",
     "QueryError",
     "ReplayError",
@@ -118,6 +119,12 @@ class StorageError(GradledgerError):
     """Disk, permissions, a run that exists or is incomplete."""
 
     prefix = "S"
+
+
+class LogError(GradledgerError):
+    """A log, key, checkpoint or proof that cannot be used."""
+
+    prefix = "L"
 
 
 class ReplayError(GradledgerError):
