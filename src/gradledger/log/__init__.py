@@ -7,10 +7,13 @@ rewrite it.
 """
 
 from gradledger.log.checkpoint import UNSIGNED_HEAD, Checkpoint
+from gradledger.log.commitments import read_commitments, seal_commitments
 from gradledger.log.cosigning import Cosigner, CosignRequest, cosign_log
-from gradledger.log.description import LOG_FOLDER, LogDescription
+from gradledger.log.description import DESCRIPTION_NAME, LOG_FOLDER, LogDescription
+from gradledger.log.head import CHECKPOINT_NAME, HISTORY_FOLDER, UNSIGNED_NAME
 from gradledger.log.key_file import KEY_VARIABLE, key_from_environment, load_key, save_key
 from gradledger.log.keys import KeyKind, SigningKey, VerifierKey
+from gradledger.log.last_signed import LAST_SIGNED_NAME, LastSigned
 from gradledger.log.manifest import (
     DIFFERENCE_CODES,
     MANIFEST_NAME,
@@ -24,17 +27,25 @@ from gradledger.log.note import Note, NoteSignature
 from gradledger.log.quorum import QuorumPolicy
 from gradledger.log.reader import LogReader
 from gradledger.log.receipt import Receipt
+from gradledger.log.rows import RowReceipt, hash_rows, row_receipt, segment_leaf
+from gradledger.log.waiting import WAITING_NAME, parse_waiting
 from gradledger.log.witness import DirectoryWitness
 from gradledger.log.writer import MAX_LEAF_BYTES, Log
 
 __all__ = [
+    "CHECKPOINT_NAME",
+    "DESCRIPTION_NAME",
     "DIFFERENCE_CODES",
+    "HISTORY_FOLDER",
     "KEY_VARIABLE",
+    "LAST_SIGNED_NAME",
     "LOG_FOLDER",
     "MANIFEST_NAME",
     "MAX_LEAF_BYTES",
     "PRIVATE_FOLDER",
     "UNSIGNED_HEAD",
+    "UNSIGNED_NAME",
+    "WAITING_NAME",
     "Checkpoint",
     "CosignRequest",
     "Cosigner",
@@ -42,6 +53,7 @@ __all__ = [
     "DirectoryWitness",
     "FileEntry",
     "KeyKind",
+    "LastSigned",
     "Log",
     "LogDescription",
     "LogReader",
@@ -49,12 +61,19 @@ __all__ = [
     "NoteSignature",
     "QuorumPolicy",
     "Receipt",
+    "RowReceipt",
     "SigningKey",
     "VerifierKey",
     "check_manifest",
     "cosign_log",
+    "hash_rows",
     "key_from_environment",
     "load_key",
+    "parse_waiting",
+    "read_commitments",
+    "row_receipt",
     "save_key",
+    "seal_commitments",
+    "segment_leaf",
     "write_manifest",
 ]

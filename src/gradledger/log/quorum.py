@@ -6,6 +6,7 @@ Source:
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
@@ -17,6 +18,7 @@ from gradledger.segment import cannot_read
 
 _NONE: Final = "none"
 _MAX_BYTES: Final = 1 << 20
+_CONTROL: Final = re.compile(rb"[^\t\n\x20-\x7e\x80-\xff]")
 _LOG_WORDS: Final = (2, 3)
 _WITNESS_WORDS: Final = (3, 4)
 _MIN_GROUP_WORDS: Final = 4
@@ -84,9 +86,7 @@ class QuorumPolicy:
             LogError: It is malformed. Code L151.
         """
         reading = _Reading(where)
-        if len(content) > _MAX_BYTES or any(
-            byte < 9 or byte in {11, 12, 13, 127} for byte in content
-        ):
+        if len(content) > _MAX_BYTES or _CONTROL.search(content):
             reading.refuse("a control character, or too many bytes", "lines of text")
         for number, line in enumerate(content.decode("utf-8", "surrogateescape").split("\n"), 1):
             words = line.replace("\t", " ").split(" ")

@@ -40,10 +40,10 @@ def leaf_hashes(rows: Buffer, row_bytes: int) -> list[bytes]:
         rows: All leaves, ``row_bytes`` each.
         row_bytes: Width of a leaf, at least 1.
     """
-    view, sha256 = memoryview(rows).cast("B"), hashlib.sha256
+    content, sha256 = memoryview(rows).cast("B"), hashlib.sha256
     return [
-        sha256(_LEAF + view[start : start + row_bytes]).digest()
-        for start in range(0, len(view), row_bytes)
+        sha256(_LEAF + content[start : start + row_bytes]).digest()
+        for start in range(0, len(content), row_bytes)
     ]
 
 

@@ -21,23 +21,7 @@ from gradledger.segment import SegmentWriter
 
 #: Columns that the ledger itself uses; metadata may not.
 RESERVED = frozenset(
-    [
-        "example",
-        "example_id",
-        "decision",
-        "content",
-        "verdict",
-        "class",
-        "profile",
-        "rule",
-        "policy",
-        "policy_id",
-        "policy_version",
-        "policy_digest",
-        "decided_at",
-        "attributes",
-        "reason",
-    ]
+    ["example", "example_id", "decision", "content", "verdict", "class", "profile", "rule", "policy", "policy_id", "policy_version", "policy_digest", "decided_at", "attributes", "reason"]
 )
 
 

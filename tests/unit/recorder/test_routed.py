@@ -162,12 +162,9 @@ def test_a_limited_block_without_capture_is_refused(
 ) -> None:
     run = training(adamw)
     model, optimizer = run.build()
-    with (
-        gl.record(
-            tmp_path / "run", model, optimizer, policy=policy, unattributed=["1.weight"]
-        ) as recorder,
-        pytest.raises(GradientError) as caught,
-    ):
+    with gl.record(
+        tmp_path / "run", model, optimizer, policy=policy, unattributed=["1.weight"]
+    ) as recorder, pytest.raises(GradientError) as caught:
         recorder.admit(run.data(), {"source": SOURCES})
     assert caught.value.code == "G104"
 
