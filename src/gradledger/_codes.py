@@ -137,3 +137,34 @@ CODES: Final[dict[str, str]] = {
     "Q110": "argument is not one of those allowed",
     "Q111": "run has no steps",
 }
+
+#: The catalogue of findings: what verification can find, code -> title. Codes are never reused.
+#: From V900 on they are notices: what a reader must know, and nothing that is wrong.
+FINDINGS: Final[dict[str, str]] = {
+    # V1: the log
+    "V101": "log is missing",
+    "V102": "file of the log is malformed",
+    "V103": "checkpoint is another log's",
+    "V104": "checkpoint is not signed by the keys it should be",
+    "V105": "tile is missing",
+    "V106": "tile or bundle differs from the leaves",
+    "V107": "root hash differs from the leaves",
+    "V108": "checkpoints contradict each other",
+    "V109": "log is shorter than what was signed",
+    "V110": "file does not belong to the log",
+    "V111": "quorum of witnesses is not met",
+    # V2: leaves
+    "V201": "leaf is malformed",
+    "V202": "leaf is another run's",
+    "V203": "file is in two leaves",
+    # V3: files that leaves commit to
+    "V301": "file is missing",
+    "V302": "file is altered",
+    "V303": "rows differ from the leaf",
+    "V304": "segment is not in the log",
+    "V305": "commitments differ from the leaf",
+    # V9: notices
+    "V901": "log is unsigned",
+    "V902": "signatures were checked with the log's own keys only",
+    "V903": "leaves wait for a checkpoint",
+}

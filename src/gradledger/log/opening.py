@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from gradledger.errors import LogError
-from gradledger.log.keys import KeyKind, SigningKey
+from gradledger.canon import read_leaf
+from gradledger.errors import InputError, LogError
+from gradledger.log.description import LogDescription
+from gradledger.log.keys import KeyKind, SigningKey, VerifierKey
 from gradledger.log.reader import LogReader
 from gradledger.merkle import Frontier
+from gradledger.schema import KeyLeaf
 
 
 def fitting_signer(signer: SigningKey | None, reader: LogReader) -> SigningKey | None:
@@ -26,6 +29,29 @@ def fitting_signer(signer: SigningKey | None, reader: LogReader) -> SigningKey |
     if reader.checkpoint.note is None or not reader.checkpoint.note.verify([signer.verifier]):
         raise unfit("a checkpoint that this key did not sign", "its signature", reader.origin)
     return signer
+
+
+def complete_rotation(reader: LogReader) -> None:
+    """Take up a key that the last checkpoint hands over to and that signed it too.
+
+    The description is written after that checkpoint; a crash between the two is mended here.
+
+    Raises:
+        LogError: The last leaf cannot be read (L132), or a signature does not hold (L112).
+        StorageError: The disk refuses. Codes S112 and S113.
+    """
+    head, keys = reader.checkpoint, reader.description.keys
+    if not head.note or not head.size or not keys:
+        return
+    try:
+        leaf = read_leaf(reader.leaf(head.size - 1))
+    except InputError:
+        return  # a leaf of another form hands over nothing; verification names it
+    if isinstance(leaf, KeyLeaf) and leaf.replaces == str(keys[-1]):
+        successor = VerifierKey.parse(leaf.verifier_key)
+        if head.note.verify([successor]):
+            reader.description = LogDescription(reader.origin, (*keys, successor))
+            reader.description.write(reader.log_dir)
 
 
 def restore_frontier(reader: LogReader) -> Frontier:

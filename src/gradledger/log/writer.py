@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+from gradledger.canon import leaf_bytes
 from gradledger.errors import LogError
 from gradledger.log.checkpoint import Checkpoint
 from gradledger.log.cosigning import Cosigner, cosigned_head
@@ -20,7 +21,7 @@ from gradledger.log.description import DESCRIPTION_NAME, LOG_FOLDER, LogDescript
 from gradledger.log.head import release_head
 from gradledger.log.keys import KeyKind, SigningKey
 from gradledger.log.names import check_name
-from gradledger.log.opening import fitting_signer, restore_frontier, unfit
+from gradledger.log.opening import complete_rotation, fitting_signer, restore_frontier, unfit
 from gradledger.log.reader import LogReader
 from gradledger.log.receipt import Receipt
 from gradledger.log.waiting import WaitingLeaves
@@ -34,6 +35,7 @@ from gradledger.merkle import (
     join_tile,
     leaf_hash,
 )
+from gradledger.schema import KeyLeaf
 from gradledger.segment import RunLock, cannot_write, make_folder
 
 MAX_LEAF_BYTES: Final = (1 << 16) - 1
@@ -56,6 +58,7 @@ class Log:
         self._lock = RunLock(self.run_dir / LOG_FOLDER)
         try:
             self._reader = LogReader(self.run_dir)
+            complete_rotation(self._reader)
             self._signer = fitting_signer(signer, self._reader)
             self._frontier = restore_frontier(self._reader)
             self._waiting = WaitingLeaves(self._reader.log_dir, self._reader.size)
@@ -197,7 +200,7 @@ class Log:
                 self._reader.store.drop_partial(TileId(ENTRIES_LEVEL, tile.number))
         return self.checkpoint
 
-    def rotate(self, successor: SigningKey, leaf: bytes) -> Checkpoint:
+    def rotate(self, successor: SigningKey, *, run_id: str, recorded_at: str) -> Checkpoint:
         """Hand the log over to another key.
 
         The present key signs one more checkpoint, over a leaf that names its successor; the
@@ -205,21 +208,30 @@ class Log:
 
         Args:
             successor: The key that signs from now on, under the log's origin.
-            leaf: Leaf of a ``KeyLeaf`` that names it.
+            run_id: The run, for the leaf.
+            recorded_at: ISO 8601 UTC, for the leaf.
 
         Raises:
-            LogError: The log is unsigned, or the key is a witness's (L136); or as for ``publish``.
+            LogError: The log is unsigned, or the key is a witness's or the present one (L136); or
+                as for ``publish``.
             StorageError: The disk refuses. Codes S112 and S113.
         """
         self._check_open()
-        if self._signer is None or successor.kind is not KeyKind.LOG:
-            raise unfit("no key to hand over", "a signed log and a log's key", self.origin)
         successor = successor.named(self.origin)
-        self.append(leaf)
-        head = self._release(self.publish(), successor)
-        keys = (*self._reader.description.keys, successor.verifier)
-        LogDescription(self.origin, keys).write(self._reader.log_dir)
-        self._reader, self._signer = LogReader(self.run_dir), successor
+        present = self._reader.description.keys[-1:]
+        if not present or successor.kind is not KeyKind.LOG or successor.verifier in present:
+            raise unfit("no hand-over", "a signed log and another log's key", self.origin)
+        leaf = KeyLeaf(
+            run_id=run_id,
+            recorded_at=recorded_at,
+            verifier_key=str(successor.verifier),
+            replaces=str(present[0]),
+        )
+        self.append(leaf_bytes(leaf))
+        self.publish()
+        head = self._release(self.checkpoint, successor)
+        complete_rotation(self._reader)
+        self._signer = successor
         return head
 
     def cosign(self, witness: Cosigner) -> Checkpoint:
