@@ -68,7 +68,9 @@ def check_tree(log_dir: Path, found: Statements) -> tuple[Tree, list[Finding]]:
         return Tree(), findings
     tree = _build(leaves, size, found)
     findings += _check_claims(tree, found)
-    findings += _check_files(log_dir, tree, _small_files(found))
+    present = _present(log_dir, _small_files(found))
+    findings += _check_content(log_dir, tree, present)
+    findings += _check_present(tree, found, set(present.values()))
     return tree, findings
 
 
@@ -133,22 +135,33 @@ def _small_files(found: Statements) -> set[str]:
     return names | ({LAST_SIGNED_NAME} if found.description.signed else set())
 
 
-def _check_files(log_dir: Path, tree: Tree, small: set[str]) -> Iterator[Finding]:
-    """Compare every file of the folder, and look for those that lack."""
-    present = set()
-    for path in _files(log_dir):
-        name = path.relative_to(log_dir).as_posix()
-        if name in small:
-            continue
-        tile = TileId.parse(name)
+def _present(log_dir: Path, small: set[str]) -> dict[str, TileId | None]:
+    """Return every file but the small ones, with the tile that its name stands for."""
+    names = (path.relative_to(log_dir).as_posix() for path in _files(log_dir))
+    return {name: TileId.parse(name) for name in names if name not in small}
+
+
+def _check_content(
+    log_dir: Path, tree: Tree, present: dict[str, TileId | None]
+) -> Iterator[Finding]:
+    """Compare every tile and bundle with the leaves."""
+    for name, tile in present.items():
+        path = log_dir / name
         content = tree.content(tile) if tile and not path.is_symlink() else None
-        if tile is None or content is None:
+        if content is None:
             yield Finding("V110", f"log/{name}", "a file", "none of this name")
         elif read_bytes(path) != content:
             yield Finding("V106", f"log/{name}", "other bytes", "what the leaves hash to")
-        if tile is not None:
-            present.add(tile)
-    for tile in tiles_of(tree.num_published):
+
+
+def _check_present(tree: Tree, found: Statements, present: set[TileId | None]) -> Iterator[Finding]:
+    """Look for tiles that the last tree, or that of an earlier checkpoint, asks for."""
+    wanted = set(tiles_of(tree.num_published))
+    for size in found.history:
+        wanted |= set(Frontier.partial_tiles(size))
+        if size % TILE_WIDTH:
+            wanted.add(TileId(ENTRIES_LEVEL, size // TILE_WIDTH, size % TILE_WIDTH))
+    for tile in sorted(wanted):
         if tile not in present and tile.full not in present:
             yield Finding("V105", f"log/{tile.path}", "no file", f"a tile of width {tile.width}")
 

@@ -43,6 +43,7 @@ class FailingDisk:
         return counted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [OSError, Killed])
 @pytest.mark.parametrize("start", [3, 254])
 def test_every_failure(
