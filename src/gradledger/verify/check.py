@@ -81,17 +81,22 @@ def check_run(
     """
     run_dir = _existing(run_dir)
     findings, leaves = _check_log(run_dir, trusted, quorum)
-    return Report((*findings, *check_files(run_dir, leaves)))
+    if leaves is not None:
+        findings += check_files(run_dir, leaves)
+    return Report(tuple(findings))
 
 
 def _check_log(
     run_dir: Path, trusted: Sequence[VerifierKey], quorum: QuorumPolicy | None
-) -> tuple[list[Finding], list[Leaf | None]]:
+) -> tuple[list[Finding], list[Leaf | None] | None]:
+    """Return what was found, and the leaves; None where they cannot be told."""
     log_dir = run_dir / LOG_FOLDER
     found = read_statements(log_dir)
     if isinstance(found, Finding):
-        return [found], []
+        return [found], None
     tree, findings = check_tree(log_dir, found)
+    if tree is None:
+        return [*found.findings, *findings], None
     leaves, malformed = _read_leaves(run_dir, tree.leaves)
     signatures = check_signatures(found, leaves, trusted, quorum)
     return [*found.findings, *findings, *malformed, *signatures], leaves

@@ -50,7 +50,8 @@ def _check_chain(found: Statements, leaves: Sequence[Leaf | None]) -> list[Findi
     """
     findings, keys = [], [found.description.keys[0]]
     size = 0
-    for next_size, head in sorted(found.history.items()):
+    heads = {**found.history, **({found.head.size: found.head} if found.head else {})}
+    for next_size, head in sorted(heads.items()):
         successors = _successors(leaves[size:next_size], keys)
         place = f"log/{HISTORY_FOLDER}/{next_size}"
         for key in [keys[-1], *successors]:

@@ -56,17 +56,21 @@ class Tree:
         return join_tile(hashes) if len(hashes) == tile.width else None
 
 
-def check_tree(log_dir: Path, found: Statements) -> tuple[Tree, list[Finding]]:
+def check_tree(log_dir: Path, found: Statements) -> tuple[Tree | None, list[Finding]]:
     """Read the leaves, rebuild the tree, and compare all that the log's folder holds.
+
+    Returns:
+        The tree, None where the leaves cannot be told; and what was found.
 
     Raises:
         StorageError: A file cannot be read. Code S113.
     """
-    size = found.head.size if found.head else 0
-    leaves, findings = _read_leaves(log_dir, size)
+    if found.head is None:
+        return None, []
+    leaves, findings = _read_leaves(log_dir, found.head.size)
     if findings:
-        return Tree(), findings
-    tree = _build(leaves, size, found)
+        return None, findings
+    tree = _build(leaves, found.head.size, found)
     findings += _check_claims(tree, found)
     present = _present(log_dir, _small_files(found))
     findings += _check_content(log_dir, tree, present)
