@@ -55,6 +55,7 @@ class Log:
 
     def __init__(self, run_dir: Path, signer: SigningKey | None) -> None:
         self.run_dir = Path(run_dir)
+        LogDescription.read(self.run_dir / LOG_FOLDER)  # a run without a log has nothing to lock
         self._lock = RunLock(self.run_dir / LOG_FOLDER)
         try:
             self._reader = LogReader(self.run_dir)
@@ -71,7 +72,7 @@ class Log:
         """Begin the log of a run, with the checkpoint of the empty tree.
 
         Args:
-            run_dir: The run; must exist.
+            run_dir: The run; made if it lacks.
             origin: Name of the log, such as ``example.org/runs/7``; no two logs may share it.
             signer: Key that signs, under the log's origin whatever its own name; None for an
                 unsigned log, whose files say so.

@@ -137,8 +137,9 @@ def test_a_log_is_begun_once(run_dir: Path, key) -> None:
     Log.create(run_dir, ORIGIN).close()
     with pytest.raises(LogError, match="L131"):
         Log.create(run_dir, ORIGIN)
-    with pytest.raises(LogError, match="L132"):
-        LogReader(run_dir.parent)
+    for act in (LogReader, Log.open):
+        with pytest.raises(LogError, match="L132"):
+            act(run_dir.parent)
     with pytest.raises(LogError, match="L105"):
         Log.create(run_dir.parent, "not a name")
     assert not (run_dir.parent / "log").exists()
