@@ -12,6 +12,10 @@ from gradledger.query.inert import inert
 from gradledger.query.info import info
 from gradledger.query.measures import MEASURES
 from gradledger.query.names import allowed
+from gradledger.query.policy_check import check_policy
+from gradledger.query.policy_diff import diff_policies
+from gradledger.query.policy_explain import explain_example, explain_record
+from gradledger.query.policy_simulate import simulate_policy
 from gradledger.query.ranking import ORDERS
 from gradledger.query.records import Records, open_records
 from gradledger.query.replays import replays_folder, stored_result
@@ -35,10 +39,14 @@ __all__ = [
     "Texts",
     "allowed",
     "books",
+    "check_policy",
     "decide",
     "decisions",
     "diff",
+    "diff_policies",
     "exclude",
+    "explain_example",
+    "explain_record",
     "first_use",
     "follow",
     "inert",
@@ -46,6 +54,7 @@ __all__ = [
     "open_records",
     "replays_folder",
     "selected_examples",
+    "simulate_policy",
     "states",
     "steps",
     "stored_result",

@@ -3,6 +3,21 @@
 from gradledger.schema.decision import VERDICTS, Decision, RuleTruth
 from gradledger.schema.group import Coverage, GroupRecord, TensorRecord
 from gradledger.schema.intervention import Intervention, Remove, Reprofile, Reweight
+from gradledger.schema.leaf import (
+    LEAF_FORMAT,
+    LEAF_KINDS,
+    CommitmentsLeaf,
+    ErasureLeaf,
+    FileDigest,
+    KeyLeaf,
+    Leaf,
+    PolicyLeaf,
+    ResumeLeaf,
+    RunBeginLeaf,
+    RunEndLeaf,
+    SegmentLeaf,
+    StateLeaf,
+)
 from gradledger.schema.lines import ACCRUAL_LINES, CASH_LINES, VERDICT_NAMES
 from gradledger.schema.run import FORMAT, RunBegin, RunEnd
 from gradledger.schema.table import BOOKS, DISPLACEMENT_LINES, EXAMPLES, STEPS, TABLES, VISITS
@@ -14,20 +29,33 @@ __all__ = [
     "DISPLACEMENT_LINES",
     "EXAMPLES",
     "FORMAT",
+    "LEAF_FORMAT",
+    "LEAF_KINDS",
     "STEPS",
     "TABLES",
     "VERDICTS",
     "VERDICT_NAMES",
     "VISITS",
+    "CommitmentsLeaf",
     "Coverage",
     "Decision",
+    "ErasureLeaf",
+    "FileDigest",
     "GroupRecord",
     "Intervention",
+    "KeyLeaf",
+    "Leaf",
+    "PolicyLeaf",
     "Remove",
     "Reprofile",
+    "ResumeLeaf",
     "Reweight",
     "RuleTruth",
     "RunBegin",
+    "RunBeginLeaf",
     "RunEnd",
+    "RunEndLeaf",
+    "SegmentLeaf",
+    "StateLeaf",
     "TensorRecord",
 ]
