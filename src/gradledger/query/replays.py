@@ -90,7 +90,25 @@ def stored_result(records: Records, intervention: Intervention) -> dict[str, Any
     for name, value in {"format": RESULT_FORMAT, **expected}.items():
         if result[name] != value:
             raise _damaged(place, f"{name} {result[name]!r:.100}")
+    if not _has_figures(records, result):
+        raise _damaged(place, "figures that are not those of every group")
     return result
+
+
+def _has_figures(records: Records, result: dict[str, Any]) -> bool:
+    """Whether distances of every group, and observations, have the form that answers need."""
+    rows, seen = result["groups"], result["observations"]
+    if not isinstance(rows, list) or not isinstance(seen, dict):
+        return False
+    try:
+        numbers = {row["group"] for row in rows}
+        figures = [row[name] for row in rows for name in ("distance", "displacement", "dot")]
+        pairs = [value[name] for value in seen.values() for name in ("recorded", "executed")]
+    except (KeyError, TypeError):
+        return False
+    return numbers == {group.group for group in records.begin.groups} and all(
+        isinstance(value, int | float) for value in [*figures, *(p for p in pairs if p is not None)]
+    )
 
 
 def _damaged(place: Path, observed: str) -> ReplayError:

@@ -45,6 +45,34 @@ def test_a_removal_is_a_loop_in_which_the_loss_counts_nothing(name: str, tmp_pat
     assert answer.facts["same final model"] is False
 
 
+def test_a_removal_from_a_run_that_booked_decisions_alone(tmp_path: Path) -> None:
+    run, folder = make(record={"level": "decisions"}), tmp_path / "run"
+    run.recorded(folder)
+    with gl.open(folder) as ledger:
+        ledger.whatif({"source": "a"}, build=run.build, train=run.loop)
+    assert_close(executed(folder), oracle(run, folder, lambda _, n: float(n not in REMOVED)))
+
+
+def test_threads_are_as_recorded_while_the_run_is_executed(tmp_path: Path) -> None:
+    run, folder = make(), tmp_path / "run"
+    recorded = torch.get_num_threads()
+    run.recorded(folder)
+    seen = []
+
+    def train(recorder: Any) -> None:
+        seen.append(torch.get_num_threads())
+        run.loop(recorder)
+
+    try:
+        torch.set_num_threads(recorded + 1)
+        with gl.open(folder) as ledger:
+            ledger.whatif({}, build=run.build, train=train)
+        assert seen == [recorded]
+        assert torch.get_num_threads() == recorded + 1
+    finally:
+        torch.set_num_threads(recorded)
+
+
 def test_a_removal_equals_a_batched_loop_with_weight_zero(tmp_path: Path) -> None:
     """The same in one backward pass: the loss of removed rows times 0, the mean over all rows."""
     run, folder = make(), tmp_path / "run"

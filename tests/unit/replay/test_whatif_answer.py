@@ -93,7 +93,13 @@ def test_a_damaged_result_is_not_believed(tmp_path: Path) -> None:
         ledger.whatif({"source": "a"}, build=run.build, train=run.loop)
         (place,) = folder.with_name("run.replays").glob("*/result.json")
         result = json.loads(place.read_text())
-        for damage in ({"run_id": "0" * 32}, {"intervention": {"operation": "remove"}}):
+        for damage in (
+            {"run_id": "0" * 32},
+            {"intervention": {"operation": "remove"}},
+            {"groups": []},
+            {"groups": [{"group": 0}]},
+            {"observations": {"loss": 3}},
+        ):
             place.write_text(json.dumps({**result, **damage}))
             with pytest.raises(ReplayError) as caught:
                 ledger.whatif({"source": "a"})
