@@ -115,4 +115,6 @@ CODES: Final[dict[str, str]] = {
     "Q109": "optional package is missing",
     "Q110": "argument is not one of those allowed",
     "Q111": "run has no steps",
+    "Q131": "gate expression cannot be read",
+    "Q132": "gate names a figure that the report lacks",
 }
