@@ -105,8 +105,8 @@ def outliers(
         threshold: Robust z from which a visit counts as outlying.
     """
     terms = [
-        (signal.group, f"(v.gnorm_{signal.group}::DOUBLE - {signal.median!r}) "
-         f"/ {MAD_SCALE * signal.mad!r}")
+        (signal.group, (f"(v.gnorm_{signal.group}::DOUBLE - {signal.median!r}) "
+         f"/ {MAD_SCALE * signal.mad!r}"))
         for signal in signals
         if signal.median is not None and signal.mad
     ]  # fmt: skip
@@ -132,7 +132,9 @@ def outliers(
         ORDER BY b.z DESC, b.example
         """
     )
-    found = [Outlier(int(e), float(z), float(n), int(g), int(s), int(c)) for e, z, n, g, s, c in rows]
+    found = [
+        Outlier(int(e), float(z), float(n), int(g), int(s), int(c)) for e, z, n, g, s, c in rows
+    ]
     return found, sum(item.num_visits for item in found)
 
 
@@ -204,7 +206,9 @@ def example_values(scope: Scope) -> list[tuple[int, float, int]]:
     return [(int(example), float(value or 0.0), int(visits)) for example, value, visits in rows]
 
 
-def labels(records: Records, examples: Sequence[int], columns: Sequence[str]) -> dict[int, list[str | None]]:
+def labels(
+    records: Records, examples: Sequence[int], columns: Sequence[str]
+) -> dict[int, list[str | None]]:
     """Return the values of metadata columns of some examples, as text."""
     wanted = ", ".join(str(int(example)) for example in examples) or "NULL"
     fields = "".join(f', CAST("{name}" AS VARCHAR)' for name in _quoted(columns))

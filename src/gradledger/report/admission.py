@@ -28,8 +28,10 @@ def admission(reading: Reading) -> tuple[Section, tuple[Verdict, ...], dict[str,
         "authority",
         "On whose authority",
         (
-            "A visit is one use of an example in one step. It rests on the decision under which the "
-            "example was admitted; what a policy does not admit is denied, quarantined or deferred.",
+            (
+                "A visit is one use of an example in one step. It rests on the decision under which the "
+                "example was admitted; what a policy does not admit is denied, quarantined or deferred."
+            ),
         ),
         figures=(*totals, *gauges.values()),
         grids=(_refused(answer.table("reasons").records()), _profiles(reading, uses)),
@@ -165,7 +167,7 @@ def _profiles(reading: Reading, uses: list[ProfileUse]) -> Grid:
     blocks = reading.records.begin.blocks
     fields = (
         Field("profile", "depth profile"),
-        *(Field(f"block_{n}", block, "number", weight) for n, block in enumerate(blocks)),
+        *(Field(f"block_{n}", block, "weight", weight) for n, block in enumerate(blocks)),
         Field("visits", "visits", "integer",
               counted("visits", "grouped by profile", "visits", "decisions/distinct"), adds=True),
     )  # fmt: skip

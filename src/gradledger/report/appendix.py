@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gradledger.report.evidence import EXACTNESS, Basis, FileDigest
-from gradledger.report.markup import Markup, join, tag
+from gradledger.report.markup import Markup, breakable, join, prose, tag
 
 #: Files that a page lists; the JSON form has all of them.
 _MAX_FILES = 60
@@ -35,7 +35,7 @@ def appendix(notes: Notes, number: int) -> Markup:
             tag("td", basis.unit, class_="w"),
             tag("td", basis.method, class_="w"),
             tag("td", basis.exactness, class_="w"),
-            tag("td", ", ".join(basis.places), class_="w"),
+            tag("td", breakable(", ".join(basis.places)), class_="w"),
             tag("td", basis.query, class_="w"),
             id=f"n{place}",
         )
@@ -51,7 +51,7 @@ def appendix(notes: Notes, number: int) -> Markup:
     return join([
         tag("h2", tag("span", number, class_="n"), "Where each figure comes from",
             id=f"c{number}"),
-        tag("p", f"Unit 1 marks fractions, which are shown in percent. Exactness: {words}."),
+        tag("p", prose(f"Unit 1 marks fractions, which are shown in percent. Exactness: {words}.")),
         tag("div", tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows)),
             class_="scroll"),
     ])  # fmt: skip
@@ -62,7 +62,7 @@ def file_table(files: tuple[FileDigest, ...]) -> Markup:
     rows = [
         tag(
             "tr",
-            tag("td", item.path, class_="w"),
+            tag("td", breakable(item.path), class_="w"),
             tag("td", f"{item.num_bytes:,}", class_="v"),
             tag("td", item.sha256, class_="w digest"),
         )

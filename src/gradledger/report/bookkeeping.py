@@ -45,9 +45,11 @@ def bookkeeping(reading: Reading) -> tuple[Section, Verdict, dict[str, Figure]]:
         "books",
         "Balance of the books",
         (
-            "For each step and parameter group the lines (visits, history, decay, rounding and so "
-            "on) must add up to the change that is found in the parameters. The residual is what "
-            "no line explains, the gap what capture missed.",
+            (
+                "For each step and parameter group the lines (visits, history, decay, rounding and so "
+                "on) must add up to the change that is found in the parameters. The residual is what "
+                "no line explains, the gap what capture missed."
+            ),
         ),
         tuple(figures),
         (_plot(reading),),

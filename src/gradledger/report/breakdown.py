@@ -29,11 +29,11 @@ def breakdown(reading: Reading, name: str, title: str, key: Key, *, note: str = 
         key: What makes one row.
         note: A sentence below it.
     """
-    query = f"sum over visits, grouped by {key.name}"
+    query = "sum over visits, grouped by the first column"
     rows = [_row(reading, item) for item in ranked(reading, reading.split(key))]
     has_credit = key.weight != "1.0"
     count = counted("visits", query, "visits", "decisions")
-    fields = [Field("key", key.name.replace("_", " "))]
+    fields = [Field("key", key.name.removeprefix("metadata."))]
     if reading.is_weighed:
         basis = reading.share_basis(query)
         fields.append(Field("share", WHOLE, "share", basis, adds=True))
@@ -43,12 +43,20 @@ def breakdown(reading: Reading, name: str, title: str, key: Key, *, note: str = 
         ]
     fields += [
         Field("visits", "visits", "number" if has_credit else "integer", count, adds=True),
-        Field("visits_share", "of visits", "share", counted("1", query, "visits"), adds=True),
+        Field(
+            "visits_share",
+            "of visits",
+            "share",
+            counted("1", query, "visits", "decisions"),
+            adds=True,
+        ),
         Field(
             "examples",
             "examples",
             "integer",
-            counted("examples", f"distinct examples that visited, grouped by {key.name}", "visits"),
+            counted(
+                "examples", "distinct examples that visited, grouped by the first column", "visits"
+            ),
             adds=not has_credit,
         ),
     ]
@@ -96,7 +104,10 @@ def timeline(reading: Reading, name: str, title: str, key: Key) -> Grid:
         kind, basis = "integer", counted("visits", query, "visits", "decisions")
     fields = [
         Field("steps", "steps"),
-        *(Field(f"key_{place}", label, kind, basis, adds=True) for place, label in enumerate(shown)),
+        *(
+            Field(f"key_{place}", label, kind, basis, adds=True)
+            for place, label in enumerate(shown)
+        ),
     ]
     if rest:
         fields.append(Field(OTHERS, f"{len(rest)} others", kind, basis, adds=True))

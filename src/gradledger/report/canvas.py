@@ -39,9 +39,7 @@ def words(x: float, y: float, text: object, kind: str = "", anchor: str = "start
     shown = str(text)
     if len(shown) > _LONGEST_LABEL and kind != "note":
         shown = shown[: _LONGEST_LABEL - 1] + "\N{HORIZONTAL ELLIPSIS}"
-    return tag(
-        "text", shown, x=_place(x), y=_place(y), text_anchor=anchor, class_=kind or None
-    )
+    return tag("text", shown, x=_place(x), y=_place(y), text_anchor=anchor, class_=kind or None)
 
 
 def box(x: float, y: float, width: float, height: float, kind: str, tip: str = "") -> Markup:
@@ -59,16 +57,14 @@ def box(x: float, y: float, width: float, height: float, kind: str, tip: str = "
 
 def line(x1: float, y1: float, x2: float, y2: float, kind: str = "grid") -> Markup:
     """Return a straight line."""
-    return tag(
-        "line", x1=_place(x1), y1=_place(y1), x2=_place(x2), y2=_place(y2), class_=kind
-    )
+    return tag("line", x1=_place(x1), y1=_place(y1), x2=_place(x2), y2=_place(y2), class_=kind)
 
 
 def legend(labels: Sequence[str], y: float) -> tuple[Markup, float]:
     """Return a legend of shades, and the height that it takes."""
     marks, x, row = [], 0.0, 0
     for place, label in enumerate(labels):
-        wide = 26 + 6.2 * min(len(label), _LONGEST_LABEL)
+        wide = 30 + sum(8.4 if char.isupper() else 6.2 for char in label[:_LONGEST_LABEL])
         if x and x + wide > WIDTH:
             x, row = 0.0, row + 1
         top = y + 17 * row

@@ -90,7 +90,14 @@ def _rows(reading: Reading, slices: list[Slice]) -> list[tuple[Value, ...]]:
         squared = reading.squared if not place else reading.wholes[block].squared
         index = math.fsum((v / total) ** 2 for v in values.values())
         rows.append(
-            (block, name, abs(value) / total, value / squared if squared else None, index, 1 / index)
+            (
+                block,
+                name,
+                abs(value) / total,
+                value / squared if squared else None,
+                index,
+                1 / index,
+            )
         )
     return rows
 

@@ -30,8 +30,10 @@ def doubts(reading: Reading) -> tuple[Section, tuple[Verdict, ...], dict[str, Fi
         "class 'unknown'.",
     )
     words = [
-        "A licence counts as known where somebody stated one; whether the statement is true, and "
-        "whether it permits training, is for people to judge."
+        (
+            "A licence counts as known where somebody stated one; whether the statement is true, and "
+            "whether it permits training, is for people to judge."
+        )
     ]
     grids = [grid]
     verdicts = [_known(reading, unknown, gauges)]
@@ -63,9 +65,7 @@ def doubts(reading: Reading) -> tuple[Section, tuple[Verdict, ...], dict[str, Fi
             )
         )
     figures = tuple(gauges.values())
-    section = Section(
-        "unknown", "What is not known", tuple(words), figures, (), tuple(grids)
-    )
+    section = Section("unknown", "What is not known", tuple(words), figures, (), tuple(grids))
     return section, tuple(verdicts), gauges
 
 

@@ -49,7 +49,7 @@ class Figure:
         label: What it is, in words.
         value: ``None`` where it cannot be known.
         basis: What stands behind it.
-        kind: ``text``, ``integer``, ``share`` (a fraction) or ``number``.
+        kind: ``text``, ``integer``, ``share`` (a fraction), ``weight`` or ``number``.
     """
 
     name: str

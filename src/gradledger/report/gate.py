@@ -103,7 +103,7 @@ def violations(
                 observed=repr(condition.name),
                 expected=" | ".join(gauges),
                 where="report",
-                hint="the reference of the command line tells what each of them is",
+                hint="docs/how-to/read-a-rights-report.md tells what each of them is",
             )
         if _fails(figure, condition):
             found.append(Violation(condition, figure))

@@ -93,7 +93,7 @@ def _coverage(reading: Reading) -> list[Figure]:
     captured = counted("1", "captured over updated elements", "run.json")
     return [
         Figure("parameters", "parameters updated", coverage.num_updated, basis, "integer"),
-        Figure("coverage", "of them with per-example capture", coverage.percent / 100.0, captured,
+        Figure("coverage", "of updated parameters have per-example capture", coverage.percent / 100.0, captured,
                "share"),
         Figure(
             "unattributed",

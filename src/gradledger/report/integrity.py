@@ -53,8 +53,8 @@ def integrity(
     figures = [
         Figure("manifest-differences", "files that differ from the manifest",
                len(differences) if checked.has_manifest else None, compared, "integer"),
-        Figure("unclosed", "closed runs have 0 here, others 1", int(reading.records.end is None),
-               counted("1", "whether an end record is there", "end.json"), "integer"),
+        Figure("unclosed", "end records that are missing", int(reading.records.end is None),
+               counted("documents", "whether an end record is there", "end.json"), "integer"),
     ]  # fmt: skip
     fields = (
         Field("place", "file"),

@@ -16,7 +16,7 @@ from gradledger.query import inert
 LONGEST: Final = 400
 
 #: Elements without content.
-_VOID: Final = frozenset({"meta", "br", "hr", "col"})
+_VOID: Final = frozenset({"meta"})
 
 
 class Markup(str):
@@ -55,6 +55,19 @@ def join(content: Iterable[object]) -> Markup:
             if item is not None
         )
     )
+
+
+def prose(value: object) -> Markup:
+    """Return text of several sentences, which may be longer than that of a cell."""
+    return Markup(escape(inert(value, 10 * LONGEST), quote=True))
+
+
+def breakable(value: object) -> Markup:
+    """Return text that a line may break after its dots, slashes and underscores."""
+    text = _text(value)
+    for char in "./_":
+        text = text.replace(char, f"{char}<wbr>")
+    return Markup(text)
 
 
 def _text(value: object) -> str:

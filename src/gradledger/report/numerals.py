@@ -11,6 +11,8 @@ from gradledger.report.evidence import Value
 ABSENT: Final = "\N{EN DASH}"
 MINUS: Final = "\N{MINUS SIGN}"
 
+_RAISED: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 _SMALL, _LARGE = 1e-3, 1e5
 
 
@@ -29,12 +31,20 @@ def numerals(values: Sequence[Value], kind: str) -> list[str]:
     if kind == "share":
         numbers = [None if value is None else 100.0 * value for value in numbers]
         return [_shown(value, _percent(numbers)) for value in numbers]
+    if kind == "weight":
+        return [_shown(value, _weight(numbers)) for value in numbers]
     return [_shown(value, _form(numbers)) for value in numbers]
 
 
 def _percent(values: Sequence[float | None]) -> str:
     largest = max((abs(v) for v in values if v is not None and math.isfinite(v)), default=0.0)
     return ".2f" if largest >= 1.0 or largest == 0.0 else ".4f"
+
+
+def _weight(values: Sequence[float | None]) -> str:
+    held = [value for value in values if value is not None]
+    fits = (n for n in (2, 3) if all(round(value, n) == value for value in held))
+    return f".{next(fits, 4)}f"
 
 
 def _form(values: Sequence[float | None]) -> str:
@@ -58,4 +68,7 @@ def _shown(value: float | None, form: str) -> str:
     text = format(value, form)
     if text.startswith("-"):
         text = text[1:] if not any(char in "123456789" for char in text) else MINUS + text[1:]
+    if "e" in text:
+        digits, power = text.split("e")
+        text = f"{digits}\N{MIDDLE DOT}10{str(int(power)).translate(_RAISED)}"
     return text

@@ -75,7 +75,9 @@ def outlying(reading: Reading) -> tuple[Section, tuple[Verdict, ...], dict[str, 
     }  # fmt: skip
     if not found:
         gauges["largest-z"] = _largest(signals, z_basis)
-    known, columns = _labels(reading, [x.example for x in (*found, *concentrated[:_LISTED])])
+    known, columns = _labels(
+        reading, [*(x.example for x in found), *(x.example for x in concentrated[:_LISTED])]
+    )
     rows = tuple(
         (str(x.example), *known.get(x.example, [None] * len(columns)), names[x.group], x.step,
          x.norm, x.robust_z, x.num_visits)
@@ -120,9 +122,11 @@ def outlying(reading: Reading) -> tuple[Section, tuple[Verdict, ...], dict[str, 
         "outlying",
         "Outlying and localised gradients",
         (
-            "An example that a model commits to memory tends to pull hard, again and again, and in "
-            "few places. Each visit's gradient norm is compared with those of the other visits that "
-            "act on the same parameter group.",
+            (
+                "An example that a model commits to memory tends to pull hard, again and again, and in "
+                "few places. Each visit's gradient norm is compared with those of the other visits that "
+                "act on the same parameter group."
+            ),
         ),
         tuple(gauges.values()),
         (),

@@ -11,7 +11,7 @@ from gradledger.report.draw_bars import draw_bars
 from gradledger.report.draw_heat import draw_heat
 from gradledger.report.draw_timeline import draw_timeline
 from gradledger.report.evidence import Chart, Evidence, Figure, Section, Verdict
-from gradledger.report.markup import Markup, join, tag
+from gradledger.report.markup import Markup, join, prose, tag
 from gradledger.report.numerals import numerals
 from gradledger.report.sheets import crossed, sheet_of
 from gradledger.report.style import CONTENT_POLICY, STYLE
@@ -105,7 +105,7 @@ def _contents(evidence: Evidence) -> Markup:
 
 def _chapter(section: Section, number: int, notes: Notes) -> Markup:
     parts: list[Markup | None] = [heading(number, section.title)]
-    parts += [tag("p", text) for text in section.words]
+    parts += [tag("p", prose(text)) for text in section.words]
     if section.figures:
         parts.append(_facts(section.figures, notes))
     parts += [
@@ -152,7 +152,7 @@ def _limits(evidence: Evidence, number: int) -> Markup:
     return tag(
         "section",
         heading(number, "Limits: what this does not prove"),
-        tag("ul", *(tag("li", text) for text in evidence.limits), class_="limits"),
+        tag("ul", *(tag("li", prose(text)) for text in evidence.limits), class_="limits"),
     )
 
 
@@ -168,4 +168,4 @@ def _binding(evidence: Evidence) -> Markup:
         ("by", subject.generator),
     ]
     words = "; ".join(f"{name} {value}" for name, value in pairs if value)
-    return tag("p", f"This report is bound to: {words}. The same records give the same report.")
+    return tag("p", prose(f"Bound to: {words}. The same records give the same report."))

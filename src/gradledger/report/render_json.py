@@ -123,6 +123,4 @@ def _plain(value: Any) -> Any:
     return value
 
 
-JSON = Renderer(
-    name="json", suffix=".json", media_type="application/json", render=to_json
-)
+JSON = Renderer(name="json", suffix=".json", media_type="application/json", render=to_json)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gradledger.errors import QueryError
+from gradledger.query import inert
 from gradledger.query.names import allowed
 from gradledger.query.records import Records
 from gradledger.report.evidence import Evidence, Figure
@@ -20,6 +21,9 @@ from gradledger.segment import write_bytes_atomic
 
 #: Kind of report -> how its evidence is gathered.
 KINDS: Final[dict[str, Callable[..., Evidence]]] = {"rights": rights, "safety": safety}
+
+#: Characters of one line of the summary before it is cut.
+_LONGEST: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ class Report:
         rows += [
             f"  {item.answer:<9} {item.question}. {item.because}" for item in self.evidence.verdicts
         ]
-        return "\n".join(rows)
+        return "\n".join(inert(row, _LONGEST) for row in rows)
 
 
 def make_report(

@@ -40,7 +40,9 @@ def shaping(reading: Reading) -> Section:
     by_class = grids["by_class"]
     first = next(iter(grids.values()))
     columns = tuple(field.name for field in by_class.fields if field.name.startswith("block_"))
-    over_time = timeline(reading, "over_time", "By class over steps", key_of(reading.records, "class"))
+    over_time = timeline(
+        reading, "over_time", "By class over steps", key_of(reading.records, "class")
+    )
     charts = [_over_time(reading, over_time)]
     beside = list(grids.values())
     if reading.is_weighed:

@@ -7,11 +7,14 @@ from typing import Final
 
 from gradledger.report.appendix import Notes
 from gradledger.report.evidence import Basis, Chart, Field, Grid, Value
-from gradledger.report.markup import Markup, join, tag
+from gradledger.report.markup import Markup, breakable, join, tag
 from gradledger.report.numerals import ABSENT, numerals
 
 #: Columns by block that a table of the page has room for.
 MAX_BLOCKS: Final = 10
+
+#: Tables of up to this many rows are not broken over pages of paper.
+_SHORT: Final = 12
 
 _PREFIX: Final = "block_"
 _SILENT_UNITS: Final = frozenset({"1", "text", "hex"})
@@ -30,11 +33,11 @@ def sheet_of(grid: Grid, notes: Notes) -> Markup:
     if grid.total is not None and rows:
         lines.append(("total", tuple(grid.total[place] for place in places)))
     columns = [
-        numerals([row[place] for _, row in lines], field.kind)
-        for place, field in enumerate(fields)
+        numerals([row[place] for _, row in lines], field.kind) for place, field in enumerate(fields)
     ]
     body = [
-        tag("tr", *(_cell(column[n], field) for column, field in zip(columns, fields, strict=True)),
+        tag("tr", *(_cell(column[n], field, kind)
+                    for column, field in zip(columns, fields, strict=True)),
             class_=kind or None)
         for n, (kind, _) in enumerate(lines)
     ]  # fmt: skip
@@ -46,6 +49,7 @@ def sheet_of(grid: Grid, notes: Notes) -> Markup:
         tag("caption", grid.title),
         tag("thead", tag("tr", *_heads(fields, notes))),
         tag("tbody", *body),
+        class_="short" if len(lines) <= _SHORT else None,
     )
     return join([
         tag("div", table, class_="scroll") if rows else tag("h3", grid.title),
@@ -66,7 +70,9 @@ def crossed(chart: Chart) -> Grid | None:
         *(Field(f"key_{n}", str(row[0]), "share", basis) for n, row in enumerate(rows)),
     )
     cells = tuple((grid.fields[place].header, *(row[place] for row in rows)) for place in places)
-    return Grid(f"{grid.name}_by_block", f"{grid.title}: one row per block", fields, cells, shown=len(cells))
+    return Grid(
+        f"{grid.name}_by_block", f"{grid.title}: one row per block", fields, cells, shown=len(cells)
+    )
 
 
 def _kept(grid: Grid) -> list[int]:
@@ -94,7 +100,7 @@ def _heads(fields: list[Field], notes: Notes) -> list[Markup]:
         unit = _unit(field, field.basis)
         small = tag("small", f" [{unit}]") if unit else None
         heads.append(
-            tag("th", field.header, small, mark, scope="col",
+            tag("th", breakable(field.header), small, mark, scope="col",
                 class_="w" if field.kind == "text" else None)
         )  # fmt: skip
     return heads
@@ -108,7 +114,9 @@ def _unit(field: Field, basis: Basis | None) -> str:
     return basis.unit
 
 
-def _cell(text: str, field: Field) -> Markup:
+def _cell(text: str, field: Field, row: str) -> Markup:
+    """Return one cell; below the rows what does not add up is left empty."""
+    is_empty = text == ABSENT and (row or field.kind == "text")
     if field.kind == "text":
-        return tag("td", text if text != ABSENT else "", class_="w")
-    return tag("td", text, class_="v")
+        return tag("td", "" if is_empty else breakable(text), class_="w")
+    return tag("td", "" if is_empty else text, class_="v")

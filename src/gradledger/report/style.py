@@ -44,9 +44,9 @@ border-left:3px solid var(--accent);background:var(--wash)}}
 .verdicts .no strong,.verdicts .not strong{{color:var(--warn)}}
 .verdicts b{{font-weight:600}}
 .verdicts span{{display:block;color:var(--muted)}}
-.head{{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.2rem,1fr));gap:0;
+.head{{display:grid;grid-template-columns:repeat(4,1fr);gap:0 1.2rem;
 margin:1.2rem 0 0;border-bottom:1px solid var(--rule);border-top:1px solid var(--rule)}}
-.head div{{padding:.6rem .8rem .6rem 0}}
+.head div{{padding:.6rem 0}}
 .head dt{{font-size:.76rem;line-height:1.35;color:var(--muted)}}
 .head dd{{margin:0;font-size:1.25rem;font-weight:600}}
 .head dd small{{font-size:.8rem;font-weight:400}}
@@ -64,7 +64,12 @@ th,td{{padding:.22rem .5rem;text-align:right;vertical-align:top;
 border-bottom:1px solid var(--rule)}}
 th{{font-weight:500;color:var(--muted);vertical-align:bottom;border-bottom-color:var(--muted)}}
 th small{{font-weight:400}}
-.w{{text-align:left;overflow-wrap:anywhere;min-width:5.5rem}}
+th{{overflow-wrap:break-word}}
+.w{{text-align:left;overflow-wrap:anywhere}}
+th.w{{overflow-wrap:break-word}}
+td.w{{min-width:5.6rem}}
+td.w:first-child{{min-width:8.5rem}}
+td.w.digest{{min-width:0}}
 th:first-child,td:first-child{{padding-left:0}}
 th:last-child,td:last-child{{padding-right:0}}
 td.v{{white-space:nowrap}}
@@ -94,6 +99,8 @@ summary{{color:var(--muted);cursor:pointer}}
 ul.limits{{padding-left:1.1rem;max-width:44rem}}
 ul.limits li{{margin:.35rem 0}}
 footer{{margin-top:2.5rem;padding-top:.6rem;border-top:1px solid var(--rule)}}
+@media (max-width:40rem){{.head{{grid-template-columns:repeat(2,1fr)}}
+dl.facts{{grid-template-columns:1fr}}dl.facts dt{{border:0;padding-bottom:0}}}}
 @page{{size:A4;margin:16mm 15mm 18mm}}
 @media print{{
 :root{{color-scheme:light;{_LIGHT}}}
@@ -101,7 +108,7 @@ html,body{{background:#fff}}
 body{{max-width:none;padding:0;font-size:8.6pt;print-color-adjust:exact;
 -webkit-print-color-adjust:exact}}
 h2,h3,figcaption,caption{{break-after:avoid}}
-figure,.verdicts,.head,tr,dl.facts>*{{break-inside:avoid}}
+figure,.verdicts,.head,tr,table.short,dl.facts>*{{break-inside:avoid}}
 thead{{display:table-header-group}}
 .scroll{{overflow:visible}}
 nav,summary{{display:none}}
