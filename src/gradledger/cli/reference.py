@@ -18,8 +18,8 @@ method of the same name of what `gl.open` returns. This page is printed by
 
 - Data goes to stdout, messages to stderr. `--json` writes the whole answer as JSON, tables in full;
   an error is then JSON on stderr.
-- Exit codes: 0 clean, 1 findings (`books`: a step is unbalanced or not finite; `report`: a condition of
-  `--fail-on` holds), 2 could not go on.
+- Exit codes: 0 clean, 1 findings (`books`: a step is unbalanced or not finite; `report`: a
+  condition of `--fail-on` holds), 2 could not go on.
 - On a terminal `NO_COLOR` is obeyed; elsewhere pages are 100 columns wide and without colour.
 """
 

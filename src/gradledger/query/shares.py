@@ -1,6 +1,6 @@
 """What shaped each block, split by any key: sums of visits' values, and what they are divided by.
 
-Unlike a trace, which ranks and cuts, a split keeps every key, so that its rows add up to all visits.
+A trace ranks and cuts; a split keeps every key, so that its rows add up to all visits.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Signals of memorisation and starvation: norms that stand out, content seen often, quiet groups."""
+"""Signals of memorisation and starvation: what stands out, what comes often, what is quiet."""
 
 from __future__ import annotations
 

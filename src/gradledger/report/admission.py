@@ -29,8 +29,9 @@ def admission(reading: Reading) -> tuple[Section, tuple[Verdict, ...], dict[str,
         "On whose authority",
         (
             (
-                "A visit is one use of an example in one step. It rests on the decision under which the "
-                "example was admitted; what a policy does not admit is denied, quarantined or deferred."
+                "A visit is one use of an example in one step. It rests on the decision under "
+                "which the example was admitted; what a policy does not admit is denied, "
+                "quarantined or deferred."
             ),
         ),
         figures=(*totals, *gauges.values()),

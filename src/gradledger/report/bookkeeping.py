@@ -10,7 +10,10 @@ from gradledger.report.reading import Reading, counted
 #: Points of the picture of the balance, at most.
 _PIECES = 120
 
-_RATIO = "largest ratio over groups; residual: over the sum of the norms of all lines; gap: over the sum of the visits' norms"
+_RATIO = (
+    "largest ratio over groups; residual: over the sum of the norms of all lines; gap: over the "
+    "sum of the visits' norms"
+)
 
 
 def bookkeeping(reading: Reading) -> tuple[Section, Verdict, dict[str, Figure]]:
@@ -46,9 +49,9 @@ def bookkeeping(reading: Reading) -> tuple[Section, Verdict, dict[str, Figure]]:
         "Balance of the books",
         (
             (
-                "For each step and parameter group the lines (visits, history, decay, rounding and so "
-                "on) must add up to the change that is found in the parameters. The residual is what "
-                "no line explains, the gap what capture missed."
+                "For each step and parameter group the lines (visits, history, decay, rounding "
+                "and so on) must add up to the change that is found in the parameters. The "
+                "residual is what no line explains, the gap what capture missed."
             ),
         ),
         tuple(figures),

@@ -17,6 +17,8 @@ WIDTH: Final = 720
 #: Series that have a shade of their own; what comes after shares one.
 SHADES: Final = 6
 _LONGEST_LABEL: Final = 26
+#: Ticks are sums of a step: zero among them may be off by rounding.
+_ZERO: Final = 1e-12
 
 
 def sheet(chart: Chart, number: int, height: float, marks: Sequence[Markup]) -> Markup:
@@ -89,6 +91,11 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
     return [place * step for place in range(first, last + 1)]
+
+
+def rule(tick: float) -> str:
+    """Return the class of a line of the grid; that of zero is stronger."""
+    return "axis" if abs(tick) < _ZERO else "grid"
 
 
 def percent(value: float) -> str:

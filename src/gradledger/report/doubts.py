@@ -31,8 +31,8 @@ def doubts(reading: Reading) -> tuple[Section, tuple[Verdict, ...], dict[str, Fi
     )
     words = [
         (
-            "A licence counts as known where somebody stated one; whether the statement is true, and "
-            "whether it permits training, is for people to judge."
+            "A licence counts as known where somebody stated one; whether the statement is true, "
+            "and whether it permits training, is for people to judge."
         )
     ]
     grids = [grid]

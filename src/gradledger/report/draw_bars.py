@@ -11,6 +11,7 @@ from gradledger.report.canvas import (
     legend,
     line,
     percent,
+    rule,
     shade,
     sheet,
     ticks,
@@ -40,7 +41,7 @@ def draw_bars(chart: Chart, number: int) -> Markup:
     for tick in ticks(low, high, 6):
         x = _LEFT + (tick - low) * scale
         marks += [
-            line(x, top, x, bottom, "axis" if abs(tick) < 1e-12 else "grid"),
+            line(x, top, x, bottom, rule(tick)),
             words(x, bottom + 13, percent(tick), "muted", "middle"),
         ]
     for n, block in enumerate(blocks):

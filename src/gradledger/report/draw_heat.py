@@ -12,6 +12,8 @@ _LEFT, _ROWS, _TALL = 150.0, 14, 26.0
 _READABLE = 40.0
 #: Ink above which figures are set in the colour of the paper.
 _DARK = 0.6
+#: Cells wider than this have a gap between them.
+_SEPARATE = 8.0
 
 
 def draw_heat(chart: Chart, number: int) -> Markup:
@@ -59,7 +61,7 @@ def _short(block: str, wide: float) -> str:
 
 
 def _cell(place: int, y: float, wide: float, ink: float, tip: str) -> Markup:
-    gap = 1.0 if wide > 8 else 0.0
+    gap = 1.0 if wide > _SEPARATE else 0.0
     return tag(
         "rect",
         tag("title", tip),

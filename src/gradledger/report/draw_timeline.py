@@ -10,6 +10,7 @@ from gradledger.report.canvas import (
     legend,
     line,
     percent,
+    rule,
     shade,
     sheet,
     ticks,
@@ -38,7 +39,7 @@ def draw_timeline(chart: Chart, number: int) -> Markup:
         y = zero - tick * scale
         label = percent(tick) if is_share else f"{tick:g}"
         marks += [
-            line(_LEFT, y, WIDTH - _RIGHT, y, "axis" if abs(tick) < 1e-12 else "grid"),
+            line(_LEFT, y, WIDTH - _RIGHT, y, rule(tick)),
             words(_LEFT - 6, y + 4, label, "muted", "end"),
         ]
     wide = (WIDTH - _LEFT - _RIGHT) / max(1, len(columns))

@@ -93,8 +93,8 @@ def _coverage(reading: Reading) -> list[Figure]:
     captured = counted("1", "captured over updated elements", "run.json")
     return [
         Figure("parameters", "parameters updated", coverage.num_updated, basis, "integer"),
-        Figure("coverage", "of updated parameters have per-example capture", coverage.percent / 100.0, captured,
-               "share"),
+        Figure("coverage", "of updated parameters have per-example capture",
+               coverage.percent / 100.0, captured, "share"),
         Figure(
             "unattributed",
             "tensors without capture",
@@ -122,7 +122,8 @@ def _environment(reading: Reading) -> list[Figure]:
 
 def words_of(values: Mapping[str, Any]) -> str:
     """Return a mapping as words: ``python 3.11, torch 2.13``."""
-    return ", ".join(
-        f"{name.replace('_', ' ')} {', '.join(map(str, value)) if isinstance(value, list) else value}"
-        for name, value in values.items()
-    )
+    return ", ".join(f"{name.replace('_', ' ')} {_listed(value)}" for name, value in values.items())
+
+
+def _listed(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

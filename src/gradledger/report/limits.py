@@ -11,21 +11,23 @@ def limits(reading: Reading, signed_log: SignedLog | None) -> tuple[str, ...]:
     """Return the limits of the claims, general ones first."""
     words = [
         (
-            "Shares are accounting: they add up to the change that happened. They are not effects: what "
-            "the model would be without an example is told only by executing the run without it."
+            "Shares are accounting: they add up to the change that happened. They are not "
+            "effects: what the model would be without an example is told only by executing the "
+            "run without it."
         ),
         (
             "Weight 0 stops an example's direct gradient into a block. Other ways remain: later "
-            "gradients of other blocks, the clipping factor, normalisation statistics, tied weights and "
-            "the optimizer's state."
+            "gradients of other blocks, the clipping factor, normalisation statistics, tied "
+            "weights and the optimizer's state."
         ),
         (
-            "Licences, sources and classes are those that were given at admission. Nobody here checked "
-            "them against the world, and an accepted licence is not by itself consent to training."
+            "Licences, sources and classes are those that were given at admission. Nobody here "
+            "checked them against the world, and an accepted licence is not by itself consent to "
+            "training."
         ),
         (
-            "The opening balance stands for all that the model was before the first step. What shaped "
-            "that is not in these books."
+            "The opening balance stands for all that the model was before the first step. What "
+            "shaped that is not in these books."
         ),
     ]
     if signed_log is None:

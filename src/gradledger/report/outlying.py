@@ -123,9 +123,9 @@ def outlying(reading: Reading) -> tuple[Section, tuple[Verdict, ...], dict[str, 
         "Outlying and localised gradients",
         (
             (
-                "An example that a model commits to memory tends to pull hard, again and again, and in "
-                "few places. Each visit's gradient norm is compared with those of the other visits that "
-                "act on the same parameter group."
+                "An example that a model commits to memory tends to pull hard, again and again, "
+                "and in few places. Each visit's gradient norm is compared with those of the "
+                "other visits that act on the same parameter group."
             ),
         ),
         tuple(gauges.values()),

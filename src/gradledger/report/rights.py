@@ -72,7 +72,8 @@ def _headline(reading: Reading, gauges: dict[str, Figure]) -> tuple[Figure, ...]
     volume = reading.volume
     shares = (gauges["unknown-share"],) if "unknown-share" in gauges else ()
     return (
-        Figure("visits", "visits", volume.visits, counted("visits", "all rows", "visits"), "integer"),
+        Figure("visits", "visits", volume.visits,
+               counted("visits", "all rows", "visits"), "integer"),
         Figure("examples_visited", "examples used", volume.examples,
                counted("examples", "distinct examples", "visits"), "integer"),
         Figure("steps", "steps", volume.steps, counted("steps", "all rows", "steps"), "integer"),

@@ -16,17 +16,18 @@ from gradledger.report.starvation import starvation
 
 _OWN_LIMITS = (
     (
-        "What stands out here is a reason to look, not a finding of memorisation or of an attack: a rare "
-        "and honest example stands out too. Whether text can be drawn out of the model is told by "
-        "testing the model."
+        "What stands out here is a reason to look, not a finding of memorisation or of an attack: "
+        "a rare and honest example stands out too. Whether text can be drawn out of the model is "
+        "told by testing the model."
     ),
     (
-        "Norms are those after the depth profile and within a mean over the batch. They shrink and grow "
-        "over training, so an early or a disturbed step can make all of its visits stand out."
+        "Norms are those after the depth profile and within a mean over the batch. They shrink "
+        "and grow over training, so an early or a disturbed step can make all of its visits stand "
+        "out."
     ),
     (
-        "Repeated content is found where it is equal to the byte and from one source; near copies and "
-        "copies across sources are not."
+        "Repeated content is found where it is equal to the byte and from one source; near copies "
+        "and copies across sources are not."
     ),
 )
 

@@ -77,8 +77,8 @@ def _bars(grid: Grid, columns: tuple[str, ...]) -> Chart:
     return Chart(
         "bars",
         f"What shaped each block, by {what}",
-        f"Stacked bars, one per block from input to output: shares of the block's change by {what}; "
-        "parts left of zero moved against the change.",
+        "Stacked bars, one per block from input to output: shares of the block's change by "
+        f"{what}; parts left of zero moved against the change.",
         grid,
         columns,
         is_grid_beside=True,
