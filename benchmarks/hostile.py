@@ -49,26 +49,28 @@ CASES: dict[str, str] = {
 }
 
 #: Elements that a report is made of.
-_ELEMENTS = frozenset(
-    "html head meta title style body header footer nav section h1 h2 h3 p a ul li dl dt dd div span "
-    "strong b small sup table caption thead tbody tr th td figure figcaption details summary wbr "
-    "svg desc rect line circle text".split()
-)
+_ELEMENTS = frozenset((
+    "html", "head", "meta", "title", "style", "body", "header", "footer", "nav", "section", "h1",
+    "h2", "h3", "p", "a", "ul", "li", "dl", "dt", "dd", "div", "span", "strong", "b", "small",
+    "sup", "table", "caption", "thead", "tbody", "tr", "th", "td", "figure", "figcaption", "details", "summary",
+    "wbr", "svg", "desc", "rect", "line", "circle", "text",
+))  # fmt: skip
 _CONTROL = 0x20
 _C1 = range(0x7F, 0xA0)
 _TRICKS = {*range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2066, 0x206A), 0xFEFF}
 _SURROGATES = range(0xD800, 0xE000)
 
 #: Text of documents that names what something is; changing it would make another run of it.
-_KEPT = frozenset(
-    "format run_id created_at closed_at level on_imbalance role dtype capture digest "
-    "final_digest".split()
-)
+_KEPT = frozenset((
+    "format", "run_id", "created_at", "closed_at", "level", "on_imbalance", "role",
+    "dtype", "capture", "digest", "final_digest",
+))  # fmt: skip
 #: Text columns by which rows of tables are joined or judged.
-_KEPT_COLUMNS = frozenset(
-    "verdict effect truth policy_digest decided_at example_id content fingerprint_before "
-    "fingerprint_after rng_fingerprint line".split()
-)
+_KEPT_COLUMNS = frozenset((
+    "verdict", "effect", "truth", "policy_digest", "decided_at", "example_id",
+    "content", "fingerprint_before", "fingerprint_after", "rng_fingerprint",
+    "line",
+))  # fmt: skip
 
 
 def poison(run_dir: Path, target: Path, text: str) -> Path:

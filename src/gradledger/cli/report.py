@@ -39,7 +39,7 @@ FailOn = Annotated[
         "--fail-on",
         metavar="CONDITIONS",
         help="Exit with 1 where one of these holds: NAME, then > >= < <= = or !=, then a number or "
-        "a percentage; commas between. For example unknown>5%,denied-visits>0,unbalanced>0.",
+        "a percentage; commas between. For example unknown>5%,unbalanced>0.",
     ),
 ]
 

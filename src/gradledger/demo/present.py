@@ -49,7 +49,11 @@ def present(done: Demonstration, console: Console) -> None:
         console.print(_brief(ledger.follow(where={"package": package}), "where", "when"))
         _heading(console, "What was refused, and why?", f"gradledger decide {done.run_dir}")
         console.print(ledger.decisions())
+        page = ledger.report("rights").write(
+            done.run_dir.with_name(f"{done.run_dir.name}.rights.html")
+        )
     _closing(done, console)
+    console.print(f"The rights report is {page}; open it in a browser.")
 
 
 def _brief(answer: Answer, *names: str) -> Answer:

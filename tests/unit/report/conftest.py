@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
 # Test folders are no packages: the writers of the run are found through their folder, and the
 # hostile texts through the folder of the benchmarks that count them.
-sys.path[:0] = [str(ROOT / "tests" / "unit" / "query"), str(ROOT)]
+sys.path.insert(0, str(Path(__file__).parents[1] / "query"))
+sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from make_run import Truth, make_run
 

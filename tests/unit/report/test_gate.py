@@ -75,9 +75,10 @@ def test_any_text_is_read_or_refused(expression: str) -> None:
     try:
         conditions = parse_gate(expression)
     except QueryError as error:
-        assert error.code == "Q131"
+        code = error.code
     else:
-        assert conditions
+        code = "read" if conditions else "nothing read"
+    assert code in {"read", "Q131"}
 
 
 def test_figures_that_the_report_lacks_are_refused() -> None:
