@@ -65,7 +65,7 @@ def _record(run_dir: Path) -> None:
             for batch in run.batches(DataLoader(kept, batch_size=16)):
                 with run.step(batch):
                     features, labels = batch
-                    torch.nn.functional.cross_entropy(model(features), labels).backward()
+                    torch.nn.functional.cross_entropy(model(features), labels).backward()  # type: ignore[no-untyped-call]
                     optimizer.step()
                     optimizer.zero_grad()
 

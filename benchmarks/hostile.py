@@ -52,8 +52,8 @@ CASES: dict[str, str] = {
 _ELEMENTS = frozenset((
     "html", "head", "meta", "title", "style", "body", "header", "footer", "nav", "section", "h1",
     "h2", "h3", "p", "a", "ul", "li", "dl", "dt", "dd", "div", "span", "strong", "b", "small",
-    "sup", "table", "caption", "thead", "tbody", "tr", "th", "td", "figure", "figcaption", "details", "summary",
-    "wbr", "svg", "desc", "rect", "line", "circle", "text",
+    "sup", "table", "caption", "thead", "tbody", "tr", "th", "td", "figure", "figcaption",
+    "details", "summary", "wbr", "svg", "desc", "rect", "line", "circle", "text",
 ))  # fmt: skip
 _CONTROL = 0x20
 _C1 = range(0x7F, 0xA0)

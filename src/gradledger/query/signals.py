@@ -64,6 +64,7 @@ class Signal:
         quiet_steps: Steps in which no visit acted there.
         median: Median gradient norm of the visits that act.
         mad: Median absolute deviation of the same.
+        largest: Largest gradient norm.
     """
 
     group: int
@@ -72,6 +73,13 @@ class Signal:
     quiet_steps: int
     median: float | None
     mad: float | None
+    largest: float | None
+
+    def robust_z(self) -> float | None:
+        """Return the robust z of the largest norm; ``None`` where norms have no spread."""
+        if self.median is None or self.largest is None or not self.mad:
+            return None
+        return (self.largest - self.median) / (MAD_SCALE * self.mad)
 
 
 def group_signals(records: Records, groups: Sequence[int]) -> list[Signal]:
@@ -86,11 +94,12 @@ def group_signals(records: Records, groups: Sequence[int]) -> list[Signal]:
             SELECT (SELECT count(*) FROM a), (SELECT count(*) FROM a WHERE norm > 0),
                    (SELECT count(*) FROM (
                        SELECT step FROM a GROUP BY step HAVING count_if(norm > 0) = 0)),
-                   m.middle, (SELECT median(abs(norm - m.middle)) FROM a WHERE norm > 0)
+                   m.middle, (SELECT median(abs(norm - m.middle)) FROM a WHERE norm > 0),
+                   (SELECT max(norm) FROM a)
             FROM m
             """
         )[0]
-        found.append(Signal(g, int(row[0]), int(row[1]), int(row[2]), row[3], row[4]))
+        found.append(Signal(g, int(row[0]), int(row[1]), int(row[2]), row[3], row[4], row[5]))
     return found
 
 

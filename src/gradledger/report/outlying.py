@@ -7,13 +7,14 @@ from typing import Final
 from gradledger.query.selection import preferred_metadata
 from gradledger.query.signals import (
     MAD_SCALE,
-    Signal,
+    Localised,
+    Outlier,
     group_signals,
     labels,
     localised,
     outliers,
 )
-from gradledger.report.evidence import Basis, Field, Figure, Grid, Section, Value, Verdict
+from gradledger.report.evidence import Basis, Field, Figure, Grid, Section, Verdict
 from gradledger.report.reading import Reading
 
 #: Robust z from which a visit counts as outlying.
@@ -35,6 +36,13 @@ _LOCAL_METHOD: Final = (
 )
 
 
+_WORDS: Final = (
+    "An example that a model commits to memory tends to pull hard, again and again, and in few "
+    "places. Each visit's gradient norm is compared with those of the other visits that act on the "
+    "same parameter group."
+)
+
+
 def normed_groups(reading: Reading) -> list[int]:
     """Return the groups whose gradient norms were booked."""
     present = reading.records.columns["visits"]
@@ -49,35 +57,38 @@ def outlying(reading: Reading) -> tuple[Section, tuple[Verdict, ...], dict[str, 
         words = "The recording level holds no gradient norms: nothing can be said."
         absent = Verdict("outlying", "No gradient stands out", "not known", words)
         return Section("outlying", "Outlying and localised gradients", (words,)), (absent,), {}
-    names = {group.group: group.name for group in reading.matched.groups}
     signals = group_signals(reading.records, groups)
     found, num_visits = outliers(reading.records, signals, ROBUST_Z)
     concentrated = localised(reading.records, groups)
-    local = [
-        item
-        for item in concentrated
-        if item.share >= LOCALISED and item.share >= EXCESS * item.usual
-    ]
-    z_basis = Basis("1", _Z_METHOD, "estimated", ("visits",), f"robust z above {ROBUST_Z:g}")
-    local_basis = Basis(
-        "1", _LOCAL_METHOD, "estimated", ("visits", "decisions/distinct"),
-        f"share >= {LOCALISED:g} and >= {EXCESS:g} times the median",
-    )  # fmt: skip
+    num_local = sum(
+        item.share >= LOCALISED and item.share >= EXCESS * item.usual for item in concentrated
+    )
+    scores = [z for z in (signal.robust_z() for signal in signals) if z is not None]
+    above = f"robust z above {ROBUST_Z:g}"
     gauges = {
         "outlying-visits": Figure(
-            "outlying-visits", f"visits with a gradient norm of robust z above {ROBUST_Z:g}",
-            num_visits, z_basis, "integer"),
+            "outlying-visits", f"visits with a gradient norm of {above}", num_visits,
+            _z_basis(above), "integer"),
         "largest-z": Figure(
-            "largest-z", "largest robust z", found[0].robust_z if found else None, z_basis),
+            "largest-z", "largest robust z", max(scores, default=None), _z_basis("largest")),
         "localised-examples": Figure(
-            "localised-examples", "examples whose gradient goes to one group", len(local),
-            local_basis, "integer"),
+            "localised-examples", "examples whose gradient goes to one group", num_local,
+            _local_basis(), "integer"),
     }  # fmt: skip
-    if not found:
-        gauges["largest-z"] = _largest(signals, z_basis)
-    known, columns = _labels(
-        reading, [*(x.example for x in found), *(x.example for x in concentrated[:_LISTED])]
+    section = Section(
+        "outlying",
+        "Outlying and localised gradients",
+        (_WORDS,),
+        tuple(gauges.values()),
+        (),
+        (_by_size(reading, found), _by_place(reading, concentrated[:_LISTED])),
     )
+    return section, (_verdict(num_visits, len(found), num_local, reading.volume.visits),), gauges
+
+
+def _by_size(reading: Reading, found: list[Outlier]) -> Grid:
+    names = {group.group: group.name for group in reading.matched.groups}
+    known, columns = _labels(reading, [item.example for item in found])
     rows = tuple(
         (str(x.example), *known.get(x.example, [None] * len(columns)), names[x.group], x.step,
          x.norm, x.robust_z, x.num_visits)
@@ -85,61 +96,45 @@ def outlying(reading: Reading) -> tuple[Section, tuple[Verdict, ...], dict[str, 
     )  # fmt: skip
     norm = Basis("nats per parameter unit", "gradient norm after the depth profile",
                  "to rounding", ("visits",), "at the visit that stands out most")  # fmt: skip
-    standing = Grid(
-        "outliers",
-        f"Examples with a visit of robust z above {ROBUST_Z:g}, worst first",
-        (
-            *_label_fields(columns),
-            Field("group", "parameter group"),
-            Field("step", "step", "number", norm),
-            Field("norm", "norm", "number", norm),
-            Field("z", "robust z", "number", z_basis),
-            Field("visits", "such visits", "number", z_basis),
-        ),
-        rows,
-        shown=_LISTED,
-        note="" if rows else "None.",
+    above = f"robust z above {ROBUST_Z:g}"
+    fields = (
+        *_label_fields(columns),
+        Field("group", "parameter group"),
+        Field("step", "step", "number", norm),
+        Field("norm", "norm", "number", norm),
+        Field("z", "robust z", "number", _z_basis(above)),
+        Field("visits", "such visits", "number", _z_basis(above)),
     )
-    local_rows: list[tuple[Value, ...]] = [
+    title = f"Examples with a visit of {above}, worst first"
+    return Grid("outliers", title, fields, rows, shown=_LISTED, note="" if rows else "None.")
+
+
+def _by_place(reading: Reading, found: list[Localised]) -> Grid:
+    names = {group.group: group.name for group in reading.matched.groups}
+    known, columns = _labels(reading, [item.example for item in found])
+    rows = tuple(
         (str(x.example), *known.get(x.example, [None] * len(columns)), x.profile, names[x.group],
          x.share, x.usual)
-        for x in concentrated[:_LISTED]
-    ]  # fmt: skip
-    local_grid = Grid(
-        "localised",
-        "Examples whose gradient is most concentrated for their depth profile",
-        (
-            *_label_fields(columns),
-            Field("profile", "profile"),
-            Field("group", "parameter group"),
-            Field("share", "in this group", "share", local_basis),
-            Field("usual", "median of profile", "share", local_basis),
-        ),
-        tuple(local_rows),
-        shown=_LISTED,
+        for x in found
+    )  # fmt: skip
+    fields = (
+        *_label_fields(columns),
+        Field("profile", "profile"),
+        Field("group", "parameter group"),
+        Field("share", "in this group", "share", _local_basis()),
+        Field("usual", "median of profile", "share", _local_basis()),
     )
-    section = Section(
-        "outlying",
-        "Outlying and localised gradients",
-        (
-            (
-                "An example that a model commits to memory tends to pull hard, again and again, "
-                "and in few places. Each visit's gradient norm is compared with those of the "
-                "other visits that act on the same parameter group."
-            ),
-        ),
-        tuple(gauges.values()),
-        (),
-        (standing, local_grid),
-    )
-    return section, (_verdict(num_visits, len(found), len(local), reading.volume.visits),), gauges
+    title = "Examples whose gradient is most concentrated for their depth profile"
+    return Grid("localised", title, fields, rows, shown=_LISTED)
 
 
-def _largest(signals: list[Signal], basis: Basis) -> Figure:
-    """Without an outlier the largest z is somewhere below the threshold."""
-    has_spread = any(signal.mad for signal in signals)
-    label = "largest robust z" if has_spread else "largest robust z (norms have no spread)"
-    return Figure("largest-z", f"{label}, not above {ROBUST_Z:g}", None, basis)
+def _z_basis(query: str) -> Basis:
+    return Basis("1", _Z_METHOD, "estimated", ("visits",), query)
+
+
+def _local_basis() -> Basis:
+    query = f"share >= {LOCALISED:g} and >= {EXCESS:g} times the median"
+    return Basis("1", _LOCAL_METHOD, "estimated", ("visits", "decisions/distinct"), query)
 
 
 def _verdict(num_visits: int, num_examples: int, num_local: int, visits: int) -> Verdict:

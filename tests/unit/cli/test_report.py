@@ -66,7 +66,7 @@ def test_a_gate_that_fails_exits_with_1_and_lists_all_violations(run_dir, capsys
     ("arguments", "code"),
     [
         (["--fail-on", "unknown"], "Q131"),
-        (["--fail-on", "unkown>0"], "Q132"),
+        (["--fail-on", "no-such-figure>0"], "Q132"),
         (["--format", "pdf"], "Q110"),
         (["--as-of", "soon"], "Q110"),
         (["--json", "--format", "json"], "Q110"),

@@ -83,7 +83,7 @@ def test_any_text_is_read_or_refused(expression: str) -> None:
 
 def test_figures_that_the_report_lacks_are_refused() -> None:
     with pytest.raises(QueryError, match="Q132") as caught:
-        violations(_gauge(1.0), parse_gate("unkown>1"))
+        violations(_gauge(1.0), parse_gate("no-such-figure>1"))
     assert "unknown" in caught.value.expected
 
 
