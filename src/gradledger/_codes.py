@@ -147,6 +147,8 @@ CODES: Final[dict[str, str]] = {
     "Q131": "content cannot be read",
     "Q132": "salts of the run are not there",
     "Q133": "run has no end",
+    "Q141": "gate expression cannot be read",
+    "Q142": "gate names a figure that the report lacks",
 }
 
 #: The catalogue of findings: what verification can find, code -> title. Codes are never reused.

@@ -20,6 +20,7 @@ from gradledger.cli.follow import follow
 from gradledger.cli.info import info
 from gradledger.cli.output import EXIT_ERROR, complain, say, to_json
 from gradledger.cli.policy import POLICY_COMMANDS
+from gradledger.cli.report import report
 from gradledger.cli.states import states
 from gradledger.cli.steps import steps
 from gradledger.cli.trace import trace
@@ -40,6 +41,7 @@ COMMANDS = (
     states,
     diff,
     whatif,
+    report,
     demo,
 )
 

@@ -23,7 +23,8 @@ those of `policy` are functions of the same name in `gradledger.policy`. This pa
   an error is then JSON on stderr.
 - Exit codes: 0 clean, 1 findings (`books`: a step is unbalanced or not finite; `states`: a
   state is not as recorded; `exclude`: something that was found was presented; `policy check`: a
-  mistake; `policy diff`: an example changes), 2 could not go on.
+  mistake; `policy diff`: an example changes; `report`: a condition of `--fail-on` holds), 2 could
+  not go on.
 - On a terminal `NO_COLOR` is obeyed; elsewhere pages are 100 columns wide and without colour.
 """
 

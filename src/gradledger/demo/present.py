@@ -51,7 +51,11 @@ def present(done: Demonstration, console: Console) -> None:
         _absence(ledger, package, done, console)
         _heading(console, "What was refused, and why?", f"gradledger decide {done.run_dir}")
         console.print(ledger.decisions())
+        page = ledger.report("rights").write(
+            done.run_dir.with_name(f"{done.run_dir.name}.rights.html")
+        )
     _closing(done, console)
+    console.print(f"The rights report is {page}; open it in a browser.")
 
 
 def _absence(ledger: Ledger, package: str, done: Demonstration, console: Console) -> None:

@@ -22,6 +22,7 @@ from gradledger.query import (
     steps,
     trace,
 )
+from gradledger.report import Report, make_report
 from gradledger.schema import RunBegin, RunEnd
 
 
@@ -179,6 +180,21 @@ class Ledger(Counterfactuals, Past):
     def decisions(self) -> Answer:
         """Return how many examples got each verdict, class and reason; refused ones first."""
         return decisions(self._records)
+
+    def report(self, kind: str = "rights", *, as_of: str | None = None) -> Report:
+        """Return an audit report: ``print`` shows its verdicts, ``write`` makes a page of it.
+
+        Args:
+            kind: ``rights`` (what shaped the model, on whose authority) or ``safety`` (what stands
+                out, who dominates, what was seen often, what got no signal).
+            as_of: Date or moment, ISO 8601, for which rights are judged; by default the close of
+                the run, so that the same records give the same report.
+
+        Raises:
+            QueryError: Q110 kind or date, Q111 no steps.
+            StorageError: S113 a file of the run cannot be read.
+        """
+        return make_report(self._records, self.path, kind, as_of=as_of)
 
     def close(self) -> None:
         """Let go of the files; nothing on disk changes."""
