@@ -23,6 +23,9 @@ CODES: Final[dict[str, str]] = {
     "I121": "value has no canonical form",
     "I122": "text is not strict JSON",
     "I123": "salt is too short",
+    "I131": "probe is malformed",
+    "I132": "loss of a probe cannot be followed",
+    "I133": "loss of a probe changed the model",
     "I151": "manifest of the demo is malformed",
     "I152": "wheel is not safe to read",
     "I153": "wheel does not match its own record",
@@ -103,6 +106,7 @@ CODES: Final[dict[str, str]] = {
     "R104": "content differs from the record",
     "R105": "training loop ended at another step",
     "R106": "run is settled already",
+    "R121": "probes differ from the record",
     # Q: query
     "Q101": "directory is not a run",
     "Q102": "run is damaged",
@@ -115,4 +119,5 @@ CODES: Final[dict[str, str]] = {
     "Q109": "optional package is missing",
     "Q110": "argument is not one of those allowed",
     "Q111": "run has no steps",
+    "Q121": "probe is not known",
 }

@@ -258,20 +258,23 @@ class Recorder:
 
     def _probe_rows(self, _module: nn.Module, args: Any, kwargs: Any, _output: Any) -> None:
         """At the first recorded forward pass, check that modules keep one row per visit."""
-        if self._probe is None or self._step is None or not torch.is_grad_enabled():
+        step = self._step
+        if self._probe is None or step is None or not self.capture.active:
+            return
+        if not torch.is_grad_enabled():
             return
         probe, self._probe = self._probe, None
         if self.coupled():
             return
         with self.capture.paused():
-            mixed = probe.run(args, kwargs, len(self._step.micro_batches[-1]))
+            mixed = probe.run(args, kwargs, len(step.micro_batches[-1]))
         if mixed:
             path, seen = next(iter(mixed.items()))
             raise GradientError(
                 "G107",
                 observed=f"{seen}, at {path or 'the model'} ({len(mixed)} modules)",
                 expected="row v of every captured module to depend on visit v alone",
-                where=f"step {self._step.number}",
+                where=f"step {step.number}",
                 hint="make the batch the first axis, or pass accept_coupled=True to record the "
                 "run as coupled",
             )
