@@ -47,7 +47,9 @@ class Probe:
     def __post_init__(self) -> None:
         """Refuse what could not be recorded."""
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
-            raise self._malformed(f"name {self.name!r}", "1 to 64 letters, digits, ' ', '.', '_', '-'")
+            raise self._malformed(
+                f"name {self.name!r}", "1 to 64 letters, digits, ' ', '.', '_', '-'"
+            )
         if not callable(self.loss):
             raise self._malformed(f"a loss of type {type(self.loss).__name__}", "a function")
         if not _is_step(self.every) or not all(_is_step(step) for step in self.also_at):

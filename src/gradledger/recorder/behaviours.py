@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
+
 from gradledger.errors import InputError
 from gradledger.probe import Probe, probe_gradient, probe_value
 from gradledger.segment import SegmentWriter, make_folder
@@ -40,18 +42,20 @@ class Behaviours:
         self._num_probed = 0
         self.seconds = 0.0
 
-    def open(self, recorder: Recorder) -> None:
-        """Measure before the first step, and see that each loss can be followed.
+    def check(self, model: nn.Module, names: Sequence[str]) -> None:
+        """See that every loss can be followed; nothing is written.
+
+        Args:
+            model: The model, before the run begins.
+            names: Parameters that the optimizer updates.
 
         Raises:
             InputError: A loss is not a finite number, has no gradient (I132), or writes to the
                 model (I133).
         """
-        names = [entry.name for group in recorder.booker.tracked for entry in group]
         for probe in self._probes:
-            with recorder.capture.paused():
-                value = probe_value(recorder.model, probe)
-                probe_gradient(recorder.model, probe, names)
+            value = probe_value(model, probe)
+            probe_gradient(model, probe, names)
             if not math.isfinite(value):
                 raise InputError(
                     "I132",
@@ -60,7 +64,6 @@ class Behaviours:
                     where=f"probe {probe.name!r}",
                     hint="look at the inputs and the loss with the opening model",
                 )
-        self.after_step(recorder, 0)
 
     def after_step(self, recorder: Recorder, step: int) -> None:
         """Measure what is due after a step; called when the run has stored its own state."""

@@ -111,6 +111,7 @@ def record(
         accept_coupled=accept_coupled,
         measure_visits=level == "shares",
     )
+    behaviours.check(model, [name for group in seen.grouping.groups for name in group.parameters])
     blocks = seen.grouping.blocks
     profiles = {FULL: [1.0] * len(blocks)}
     for name, profile in loaded.profiles.items() if loaded is not None else ():

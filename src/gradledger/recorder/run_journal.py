@@ -76,7 +76,7 @@ class RunJournal:
         """Write the begin record and the opening state."""
         write_json(self.run_dir / "run.json", asdict(self.begin))
         self._store_state(recorder, 0)
-        self._behaviours.open(recorder)
+        self._behaviours.after_step(recorder, 0)
 
     def admit(self, recorder: Recorder, dataset: Any, metadata: Any) -> AdmittedDataset:
         """Decide a data set and write the decisions."""
