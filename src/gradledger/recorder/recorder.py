@@ -215,8 +215,14 @@ class Recorder:
             commitments.append(presented)
         return commitments
 
-    def weights_of(self, numbers: NDArray[np.int32]) -> Mapping[int, Tensor]:
+    def weights_of(
+        self, numbers: NDArray[np.int32], *, accumulated: bool = False
+    ) -> Mapping[int, Tensor]:
         """Return depth weights of the tensors that are routed for these examples.
+
+        Args:
+            numbers: The examples of a micro-batch.
+            accumulated: Whether its step may have further micro-batches.
 
         Raises:
             GradientError: Rows are coupled and a profile is not full. Code G102.
@@ -224,7 +230,7 @@ class Recorder:
         profiles = self.examples.profile[numbers]
         self.weights.refuse_coupled(profiles, self.coupled())
         device = next(self.model.parameters()).device
-        routed = self.weights.for_batch(profiles, device)
+        routed = self.weights.for_batch(profiles, device, accumulated=accumulated)
         self._routed |= routed.keys()
         self.booker.keep_raw_for(routed=bool(self._routed))
         return routed
