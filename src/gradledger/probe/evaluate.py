@@ -52,7 +52,7 @@ def probe_gradient(
     Args:
         model: As for ``probe_value``.
         probe: What to measure.
-        names: Parameters and floating-point buffers to differentiate by.
+        names: Parameters to differentiate by.
         tensors: As for ``probe_value``.
 
     Returns:
@@ -112,18 +112,16 @@ def _lent(
     parameters = {id(value) for value in model.parameters()}
     devices = {value.device.type for value in own.values()} or {"cpu"}
     versions = {name: value._version for name, value in own.items()}  # noqa: SLF001 - no public name
-    leaves, lent = {}, {}
+    leaves: dict[str, Tensor] = {}
+    lent: dict[int, Tensor] = {}
     for name, value in own.items():
         source = value if tensors is None else tensors[name].to(value.device)
         is_parameter = id(value) in parameters
-        leaf = source.detach()
-        if name in differentiable or (is_parameter and value.requires_grad):
-            leaf = leaf.requires_grad_()
-        leaves[name] = leaf
-        # A copy of a buffer may be written in place, also where it is differentiated by.
-        lent[id(value)] = nn.Parameter(leaf, leaf.requires_grad) if is_parameter else leaf.clone()
         if is_parameter:
-            leaves[name] = lent[id(value)]
+            follow = value.requires_grad or name in differentiable
+            leaves[name] = nn.Parameter(source.detach(), requires_grad=follow)
+        # A forward pass may write to a buffer: it gets a copy.
+        lent[id(value)] = leaves[name] if is_parameter else source.detach().clone()
     with ExitStack() as stack:
         stack.enter_context(preserved_rng())
         stack.enter_context(torch.inference_mode(mode=False))

@@ -36,6 +36,13 @@ class Behaviours:
     """
 
     def __init__(self, run_dir: Path, probes: Sequence[Probe], keep_every: int) -> None:
+        if not isinstance(keep_every, int) or isinstance(keep_every, bool) or keep_every < 0:
+            raise InputError(
+                "I104",
+                observed=f"probe_weights_every={keep_every!r}",
+                expected="a whole number, 0 or more",
+                where="gl.record",
+            )
         self._run_dir, self._probes, self._keep_every = run_dir, tuple(probes), keep_every
         self._rows: list[tuple[str, int, float]] = []
         self._writer = SegmentWriter(run_dir, "probes/values", {})

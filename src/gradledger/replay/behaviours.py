@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -23,12 +24,10 @@ from gradledger.recorder.recorder import Recorder
 from gradledger.replay.probed import Course, SettledProbe, courses
 from gradledger.replay.recorded import RecordedRun, RecordedVisit, load_weights
 from gradledger.replay.target import visit_columns
-from gradledger.schema import ACCRUAL_LINES, PROBE_INTERVALS, PROBE_LINES
+from gradledger.schema import ACCRUAL_LINES, BUFFERS_LINE, PROBE_INTERVALS, PROBE_LINES
 from gradledger.segment import ROW_GROUP_ROWS, SegmentWriter
 
 _VISITS_LINE: Final = ACCRUAL_LINES[0]
-#: Line of what buffers did to a behaviour; they have no accrual lines.
-_BUFFERS_LINE: Final = "buffers"
 #: Largest relative difference between a recorded value and the same probe measured again.
 _SAME: Final = 1e-6
 
@@ -42,7 +41,7 @@ class _Interval:
     stop: int
     mean: dict[str, Tensor]
     linear: float
-    buffers: dict[int, float]
+    buffers: float
     visits: NDArray[np.float64]
     lines: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
@@ -63,12 +62,12 @@ class Behaviours:
         self._courses = courses(run, probes)
         self._groups = run.parameter_groups()
         self._names = [tensor["name"] for group in self._groups for tensor in group["tensors"]]
-        self._buffers = {
-            tensor["name"]: group["group"]
+        self._buffers = [
+            tensor["name"]
             for group in run.begin["groups"]
             if group["role"] == "buffers"
             for tensor in group["tensors"]
-        }
+        ]
         self._now: dict[str, _Interval] = {}
         self._ends: dict[str, dict[str, Tensor]] = {}
         self._weights: dict[int, dict[str, Tensor]] = {}
@@ -169,28 +168,17 @@ class Behaviours:
         if name not in self._ends:
             self._compare(model, course, start)
             self._ends[name] = self._gradient(model, course.probe, first)
-        opening, closing = self._ends.pop(name), self._gradient(model, course.probe, last)
+        opening, closing = self._ends[name], self._gradient(model, course.probe, last)
         self._ends[name] = closing
         mean = {key: (opening[key] + closing[key]) / 2 for key in closing}
-        parts = {
-            key: float(
-                (
-                    mean[key].double()
-                    * (last[key].double() - first[key].double()).to(mean[key].device)
-                ).sum()
-            )
-            for key in mean
-        }
-        moved: dict[int, float] = {}
-        for key in set(mean) & set(self._buffers):
-            moved[self._buffers[key]] = moved.get(self._buffers[key], 0.0) + parts[key]
+        buffers = self._buffers_nats(model, course, start, stop)
         return _Interval(
             course.number_of(start),
             start,
             stop,
-            {key: mean[key] for key in self._names},
-            sum(parts.values()),
-            moved,
+            mean,
+            buffers + sum(_moved(mean[key], first[key], last[key]) for key in mean),
+            buffers,
             np.zeros(len(self._groups)),
             {line: np.zeros(len(self._groups)) for line in ACCRUAL_LINES if line != _VISITS_LINE},
         )
@@ -198,7 +186,22 @@ class Behaviours:
     def _gradient(
         self, model: nn.Module, probe: Probe, weights: dict[str, Tensor]
     ) -> dict[str, Tensor]:
-        return probe_gradient(model, probe, [*self._names, *self._buffers], weights)
+        return probe_gradient(model, probe, self._names, weights)
+
+    def _buffers_nats(self, model: nn.Module, course: Course, start: int, stop: int) -> float:
+        """Return what the change of buffers did: measured at both ends, the mean of both.
+
+        Running statistics cannot be differentiated by, so they are exchanged instead.
+        """
+        first, last = self._weights[start], self._weights[stop]
+        if all(torch.equal(first[name], last[name]) for name in self._buffers):
+            return 0.0
+        mixed = (
+            {**first, **{name: last[name] for name in self._buffers}},
+            {**last, **{name: first[name] for name in self._buffers}},
+        )
+        ahead, behind = (probe_value(model, course.probe, weights) for weights in mixed)
+        return (ahead - course.values[start] + course.values[stop] - behind) / 2
 
     def _compare(self, model: nn.Module, course: Course, step: int) -> None:
         """The loss cannot be digested; its first value tells whether it is the recorded one."""
@@ -221,7 +224,8 @@ class Behaviours:
             for column, group in enumerate(self._groups)
             for line in ACCRUAL_LINES
         ]
-        rows += [(*head, group, _BUFFERS_LINE, nats) for group, nats in now.buffers.items()]
+        if now.buffers:
+            rows.append((*head, None, BUFFERS_LINE, now.buffers))
         self._lines += rows
         before, after = course.values[now.start], course.values[now.stop]
         explained = float(sum(row[-1] for row in rows))
@@ -234,3 +238,9 @@ class Behaviours:
         sealed = self._visits.seal()
         if sealed is not None:
             self._sealed.append(sealed.name)
+
+
+def _moved(mean: Tensor, first: Tensor, last: Tensor) -> float:
+    """Return the inner product of a mean gradient with the change of its tensor."""
+    change = last.double() - first.double()
+    return float((mean.double() * change.to(mean.device)).sum())

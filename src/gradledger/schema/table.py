@@ -132,10 +132,13 @@ PROBE_VISITS: Final[Columns] = {
     "decision": "int32",
 }
 
+#: Line of what buffers (running statistics) did to a probe: they have no accrual lines.
+BUFFERS_LINE: Final = "buffers"
+
 PROBE_LINES: Final[Columns] = {
     **_PROBE_INTERVAL,
-    "group": "int32",
-    "line": "label",  # an accrual line; "buffers" for groups of buffers
+    "group": "int32",  # null for all buffers together
+    "line": "label",  # an accrual line, or "buffers"
     "nats": "float64",  # inner product of the line's sum with the mean gradient of both ends
 }
 
