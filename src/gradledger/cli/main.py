@@ -11,6 +11,7 @@ from typer.main import get_command
 
 from gradledger import __version__
 from gradledger.cli.books import books
+from gradledger.cli.capability import capability, policies
 from gradledger.cli.decide import decide
 from gradledger.cli.demo import demo
 from gradledger.cli.follow import follow
@@ -22,7 +23,7 @@ from gradledger.errors import GradledgerError
 from gradledger.query import inert
 
 #: The commands, in the order in which help lists them.
-COMMANDS = (info, steps, books, trace, follow, decide, demo)
+COMMANDS = (info, steps, books, trace, follow, capability, policies, decide, demo)
 
 #: Usage errors of whichever click typer brings along: its own copy, or the package.
 _CommandError: Final[type[Exception]] = typer.BadParameter.__mro__[2]

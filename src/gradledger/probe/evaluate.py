@@ -1,7 +1,8 @@
 """Measure a probe, and its gradient, without leaving a trace on the model or the training.
 
 The model is lent stand-ins for all its tensors while the loss runs. So no gradient can be left
-over, hooks on the user's parameters do not fire, and buffers that a forward pass updates are copies.
+over, hooks on the user's parameters do not fire, and buffers that a forward pass updates are
+copies.
 The same device evaluates a probe at a stored state: its tensors are the stand-ins then.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -83,7 +84,7 @@ def probe_gradient(
 
 
 def _loss(model: nn.Module, probe: Probe) -> Tensor:
-    loss = probe.loss(model, probe.inputs)
+    loss: Any = probe.loss(model, probe.inputs)
     if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.dtype.is_floating_point:
         seen = (
             f"a {loss.dtype} tensor of shape {tuple(loss.shape)}"
@@ -147,25 +148,30 @@ def _stand_ins(model: nn.Module, lent: Mapping[int, Tensor]) -> Iterator[None]:
 
     The flag ``training`` is set directly: ``train()`` may be overridden to do more than that.
     """
-    held = [
+    held: list[tuple[nn.Module, dict[str, Any], dict[str, Any], bool]] = [
         (module, dict(module._parameters), dict(module._buffers), module.training)  # noqa: SLF001
         for module in model.modules()
     ]
     try:
         for module, parameters, buffers, _ in held:
             module.training = False
-            for table, values in ((module._parameters, parameters), (module._buffers, buffers)):  # noqa: SLF001
-                for name, value in values.items():
-                    if value is not None:
-                        stand_in: nn.Parameter = lent[id(value)]  # type: ignore[assignment]
-                        table[name] = stand_in
+            for table, values in _tables(module, parameters, buffers):
+                table.update({name: lent[id(v)] for name, v in values.items() if v is not None})
         yield
     finally:
         for module, parameters, buffers, training in held:
             module.training = training
-            for table, values in ((module._parameters, parameters), (module._buffers, buffers)):  # noqa: SLF001
+            for table, values in _tables(module, parameters, buffers):
                 table.clear()
                 table.update(values)
+
+
+def _tables(
+    module: nn.Module, parameters: dict[str, Any], buffers: dict[str, Any]
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Pair a module's own tables with what they held."""
+    yield module._parameters, parameters  # noqa: SLF001 - see _stand_ins
+    yield module._buffers, buffers  # noqa: SLF001
 
 
 def _seed() -> None:

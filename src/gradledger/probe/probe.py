@@ -46,13 +46,14 @@ class Probe:
 
     def __post_init__(self) -> None:
         """Refuse what could not be recorded."""
-        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+        name: object = self.name
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise self._malformed(
                 f"name {self.name!r}", "1 to 64 letters, digits, ' ', '.', '_', '-'"
             )
         if not callable(self.loss):
             raise self._malformed(f"a loss of type {type(self.loss).__name__}", "a function")
-        if not _is_step(self.every) or not all(_is_step(step) for step in self.also_at):
+        if not is_step(self.every) or not all(is_step(step) for step in self.also_at):
             raise self._malformed(
                 f"every={self.every!r}, also_at={self.also_at!r}", "whole numbers, 0 or more"
             )
@@ -106,5 +107,6 @@ def check_probes(probes: Sequence[Probe]) -> tuple[Probe, ...]:
     return tuple(probes)
 
 
-def _is_step(value: object) -> bool:
+def is_step(value: object) -> bool:
+    """Whether a value can number a step or a count of steps: a whole number, 0 or more."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -2,11 +2,13 @@
 
 from gradledger.query.answer import KINDS, Answer, Column, Table
 from gradledger.query.books import books
+from gradledger.query.capability import capabilities, capability
 from gradledger.query.decide import decide, decisions
 from gradledger.query.follow import UNITS, follow
 from gradledger.query.inert import inert
 from gradledger.query.info import info
 from gradledger.query.measures import MEASURES
+from gradledger.query.policies import policies
 from gradledger.query.ranking import ORDERS
 from gradledger.query.records import Records, open_records
 from gradledger.query.steps import steps
@@ -22,12 +24,15 @@ __all__ = [
     "Records",
     "Table",
     "books",
+    "capabilities",
+    "capability",
     "decide",
     "decisions",
     "follow",
     "inert",
     "info",
     "open_records",
+    "policies",
     "steps",
     "trace",
 ]

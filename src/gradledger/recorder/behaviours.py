@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from gradledger.errors import InputError
-from gradledger.probe import Probe, probe_gradient, probe_value
+from gradledger.probe import Probe, is_step, probe_gradient, probe_value
 from gradledger.segment import SegmentWriter, make_folder
 from gradledger.state.torch_state import model_items
 from gradledger.state.weights_file import write_arrays
@@ -36,7 +36,7 @@ class Behaviours:
     """
 
     def __init__(self, run_dir: Path, probes: Sequence[Probe], keep_every: int) -> None:
-        if not isinstance(keep_every, int) or isinstance(keep_every, bool) or keep_every < 0:
+        if not is_step(keep_every):
             raise InputError(
                 "I104",
                 observed=f"probe_weights_every={keep_every!r}",

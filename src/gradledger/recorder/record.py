@@ -165,7 +165,7 @@ def record(
         Sink(run_dir, numbers, prefixes if level == "shares" else (), seal_rows),
         state_every,
         lock,
-        behaviours,
+        behaviours=behaviours,
     )
     return seen.recorder(model, optimizer, journal)
 

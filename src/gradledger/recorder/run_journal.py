@@ -54,6 +54,7 @@ class RunJournal:
         sink: Sink,
         state_every: int,
         lock: RunLock,
+        *,
         behaviours: Behaviours,
     ) -> None:
         self.run_dir, self.begin, self.totals = run_dir, begin, Totals()

@@ -44,7 +44,7 @@ assign:
 
 def depth_weight(source: str, name: str) -> float:
     """Weight of an example's gradient in the block that a tensor belongs to."""
-    block = name.split(".")[0]
+    block = name.split(".", maxsplit=1)[0]
     if source == "shallow":
         return 0.0 if block in "01" else 1.0
     return 0.5 if source == "half" and block == "1" else 1.0
