@@ -12,7 +12,7 @@ from gradledger.ledger import open_ledger
 from gradledger.query import ORDERS
 
 Name = Annotated[
-    str | None, typer.Argument(metavar="[NAME]", help="A probe of the run. Default: list them.")
+    str | None, typer.Argument(metavar="NAME", help="A probe of the run. Default: list them.")
 ]
 Key = Annotated[
     str,

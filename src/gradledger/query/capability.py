@@ -130,7 +130,8 @@ def capability(
     tables = (ranking, lines, *([] if by == "block" else [blocks]), course_table(course))
     return Answer(
         question="capability",
-        title=f"Capability {name}: what moved it through {matched} in {span}, by {by}",
+        title=f"Capability {name}: what moved it in {span}, by {by}"
+        + (f", through {matched}" if group is not None else ""),
         kind="accounting",
         measure="nats",
         facts=_facts(records, course, matched, nats),

@@ -76,7 +76,7 @@ def policies(
     ranked = rank_values(records, shaped.sql, _RULE_KEY, _ALL, "size")
     return Answer(
         question="policies",
-        title=f"Policies: which admitted what shaped {shaped.words}, {span}",
+        title=f"Policies behind {shaped.words}, {span}",
         kind="accounting",
         measure=shaped.measure,
         facts={"measure": shaped.meaning, **_facts(shaped, ranked)},
