@@ -191,10 +191,12 @@ def settle(
 def _refuse_settled(run: RecordedRun, folder: str, tables: Sequence[str]) -> None:
     """Refuse to book the same visits twice."""
     if any(segment_files(run.run_dir, f"{folder}/{table}") for table in tables):
+        booked = {"displacement": "displacement shares", "probes": "effects on probes"}[folder]
         raise ReplayError(
             "R106",
-            observed=f"tables {', '.join(f'{folder}/{table}' for table in tables)} in the run",
+            observed=f"{booked} in the run",
             expected="a run that is not settled yet",
             where=str(run.run_dir),
-            hint="name everything in one pass, or remove these tables first",
+            hint="name everything in one pass, or remove first: "
+            + ", ".join(f"{folder}/{table}" for table in tables),
         )

@@ -114,7 +114,8 @@ def write_documents(path: Path, level: str, closed: bool) -> None:
         optimizer={"family": "adam", "class": "AdamW", "lr": 1e-3},
         policy={"id": "house", "version": "1.0.0", "digest": DIGEST},
         opening_balance={"source": "random initialisation", "seed": 0}, seeds={"torch": 0},
-        environment={"python": "3.11", "torch": "2.13"}, settings={"profiles": PROFILES, "probes": PROBES},
+        environment={"python": "3.11", "torch": "2.13"},
+        settings={"profiles": PROFILES, "probes": PROBES},
         notes="synthetic",
     )  # fmt: skip
     (path / "run.json").write_text(json.dumps(dataclasses.asdict(begin)), encoding="utf-8")

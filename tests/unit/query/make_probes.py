@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ def make_probes(truth: Any) -> None:
     lines: list[dict[str, Any]] = []
     intervals: list[dict[str, Any]] = []
     values = [("prose", 0, 3.0), ("prose", NUM_STEPS, 2.5), ("code", 0, START_VALUE)]
-    for number, (start, stop) in enumerate(zip(ENDS, ENDS[1:], strict=False)):
+    for number, (start, stop) in enumerate(pairwise(ENDS)):
         head = {"probe": "code", "interval": number, "start_step": start, "stop_step": stop}
         for group in range(BUFFERS):
             truth.gradient[number, group] = rng.standard_normal(SIZE)
