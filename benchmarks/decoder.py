@@ -35,7 +35,8 @@ def random_windows(count: int, positions: int = POSITIONS, seed: int = 1) -> Ten
 def train_step(model: nn.Module, optimizer: optim.Optimizer, tokens: Tensor) -> None:
     """Take one ordinary step with clipping by global norm."""
     logits = model(input_ids=tokens).logits[:, :-1]
-    nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten()).backward()
+    loss = nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
+    loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
     optimizer.zero_grad()

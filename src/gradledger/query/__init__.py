@@ -9,6 +9,10 @@ from gradledger.query.inert import inert
 from gradledger.query.info import info
 from gradledger.query.measures import MEASURES
 from gradledger.query.policies import policies
+from gradledger.query.policy_check import check_policy
+from gradledger.query.policy_diff import diff_policies
+from gradledger.query.policy_explain import explain_example, explain_record
+from gradledger.query.policy_simulate import simulate_policy
 from gradledger.query.ranking import ORDERS
 from gradledger.query.records import Records, open_records
 from gradledger.query.steps import steps
@@ -26,13 +30,18 @@ __all__ = [
     "books",
     "capabilities",
     "capability",
+    "check_policy",
     "decide",
     "decisions",
+    "diff_policies",
+    "explain_example",
+    "explain_record",
     "follow",
     "inert",
     "info",
     "open_records",
     "policies",
+    "simulate_policy",
     "steps",
     "trace",
 ]

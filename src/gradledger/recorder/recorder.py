@@ -269,11 +269,14 @@ class Recorder:
             return
         if not torch.is_grad_enabled():
             return
+        num_rows = len(step.micro_batches[-1])
+        if num_rows <= 1:
+            return  # One row cannot be told from another: wait for a larger batch.
         probe, self._probe = self._probe, None
         if self.coupled():
             return
         with self.capture.paused():
-            mixed = probe.run(args, kwargs, len(step.micro_batches[-1]))
+            mixed = probe.run(args, kwargs, num_rows)
         if mixed:
             path, seen = next(iter(mixed.items()))
             raise GradientError(

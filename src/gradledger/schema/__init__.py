@@ -2,6 +2,21 @@
 
 from gradledger.schema.decision import VERDICTS, Decision, RuleTruth
 from gradledger.schema.group import Coverage, GroupRecord, TensorRecord
+from gradledger.schema.leaf import (
+    LEAF_FORMAT,
+    LEAF_KINDS,
+    CommitmentsLeaf,
+    ErasureLeaf,
+    FileDigest,
+    KeyLeaf,
+    Leaf,
+    PolicyLeaf,
+    ResumeLeaf,
+    RunBeginLeaf,
+    RunEndLeaf,
+    SegmentLeaf,
+    StateLeaf,
+)
 from gradledger.schema.lines import ACCRUAL_LINES, CASH_LINES, VERDICT_NAMES
 from gradledger.schema.run import FORMAT, RunBegin, RunEnd
 from gradledger.schema.table import (
@@ -24,6 +39,8 @@ __all__ = [
     "DISPLACEMENT_LINES",
     "EXAMPLES",
     "FORMAT",
+    "LEAF_FORMAT",
+    "LEAF_KINDS",
     "PROBE_INTERVALS",
     "PROBE_LINES",
     "STEPS",
@@ -31,11 +48,22 @@ __all__ = [
     "VERDICTS",
     "VERDICT_NAMES",
     "VISITS",
+    "CommitmentsLeaf",
     "Coverage",
     "Decision",
+    "ErasureLeaf",
+    "FileDigest",
     "GroupRecord",
+    "KeyLeaf",
+    "Leaf",
+    "PolicyLeaf",
+    "ResumeLeaf",
     "RuleTruth",
     "RunBegin",
+    "RunBeginLeaf",
     "RunEnd",
+    "RunEndLeaf",
+    "SegmentLeaf",
+    "StateLeaf",
     "TensorRecord",
 ]

@@ -14,7 +14,9 @@ from gradledger.segment.files import (
     write_bytes_atomic,
 )
 from gradledger.segment.lock import LOCK_NAME, RunLock
-from gradledger.segment.reader import read_table, segment_files
+from gradledger.segment.reader import read_segment, read_table, segment_files
+from gradledger.segment.rows import encode_rows, row_layout
+from gradledger.segment.tabular import TABLE_SUFFIXES, read_tabular, write_tabular
 from gradledger.segment.writer import ROW_GROUP_ROWS, SealedSegment, SegmentWriter
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "LOCK_NAME",
     "ROW_GROUP_ROWS",
     "SEGMENT_FORMAT",
+    "TABLE_SUFFIXES",
     "AtomicFile",
     "RunLock",
     "SealedSegment",
@@ -30,13 +33,18 @@ __all__ = [
     "cannot_read",
     "cannot_write",
     "cut_mantissa",
+    "encode_rows",
     "is_temporary",
     "make_folder",
     "read_json",
+    "read_segment",
     "read_table",
+    "read_tabular",
+    "row_layout",
     "segment_files",
     "sync_folder",
     "temporary_path",
     "write_bytes_atomic",
     "write_json",
+    "write_tabular",
 ]

@@ -165,7 +165,7 @@ def test_demo_only_dispatches(
 ) -> None:
     calls = []
 
-    def run(*, size: str, out: Path) -> int:
+    def run(*, size: str, out: Path | None) -> int:
         sys.stdout.write("progress\n")
         calls.append((size, out))
         return 0
@@ -178,7 +178,7 @@ def test_demo_only_dispatches(
     assert json.loads(output.out) == {"run": str(tmp_path), "size": "tiny", "exit_code": 0}
     assert output.err == "progress\n"
     assert main(["demo"]) == 0
-    assert calls == [("tiny", tmp_path), ("small", Path("runs/demo"))]
+    assert calls == [("tiny", tmp_path), ("small", None)]
 
 
 def test_demo_without_its_packages_says_what_to_install(
@@ -192,7 +192,7 @@ def test_demo_without_its_packages_says_what_to_install(
 def test_errors_of_other_rooms_are_shown_alike(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def run(*, size: str, out: Path) -> int:
+    def run(*, size: str, out: Path | None) -> int:
         raise InputError("I104", observed=f"size={size!r}", expected="tiny", where=str(out))
 
     module = types.ModuleType("gradledger.demo.main")
