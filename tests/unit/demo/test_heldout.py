@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from gradledger.demo.heldout import PROBE_WINDOWS, held_out_texts, probe_tokens
 from gradledger.demo.manifest import default_cache
 from gradledger.demo.source import SourceFile
 from gradledger.demo.tokenizer import train_tokenizer
+
+ROOT = Path(__file__).parents[3]
 
 DOCUMENTED = '''# Copyright (c) 2020 Somebody
 """First words of the module, which go on for a while."""
@@ -52,39 +55,40 @@ def test_windows_are_whole_and_few(make_file: Callable[..., SourceFile]) -> None
     assert probe_tokens(["short"], tokenizer, 32).shape == (0, 32)
 
 
-@pytest.mark.e2e
-class TestRealWheels:
+@pytest.fixture(scope="module", params=["tiny", "small", "medium"])
+def data(request: pytest.FixtureRequest) -> DemoData:
     """The corpus as it is shipped."""
+    return load_demo_data(request.param, default_cache(ROOT))
 
-    @pytest.fixture(scope="class", params=["tiny", "small", "medium"])
-    def data(self, request: pytest.FixtureRequest) -> DemoData:
-        return load_demo_data(request.param, default_cache())
 
-    def test_every_behaviour_has_its_windows(self, data: DemoData) -> None:
-        probes = demo_probes(data)
-        assert [probe.name for probe in probes] == [
-            "docstrings", "numeric arrays", "licence headers", "held-out files", "canary"
-        ]  # fmt: skip
-        for probe in probes[:-1]:
-            assert len(probe.inputs["tokens"]) == PROBE_WINDOWS
-            assert probe.loss is mean_loss
+@pytest.mark.e2e
+def test_every_behaviour_has_its_windows(data: DemoData) -> None:
+    probes = demo_probes(data)
+    assert [probe.name for probe in probes] == [
+        "docstrings", "numeric arrays", "licence headers", "held-out files", "canary"
+    ]  # fmt: skip
+    for probe in probes[:-1]:
+        assert len(probe.inputs["tokens"]) == PROBE_WINDOWS
+        assert probe.loss is mean_loss
 
-    def test_held_out_files_are_not_trained_on(self, data: DemoData) -> None:
-        held_out = {file.sha256 for file in data.corpus.held_out}
-        assert held_out
-        assert not held_out & set(data.columns["file_sha256"])
-        trained = {entry["sha256"] for entry in data.tokenizer_record["trained_on"]}
-        assert not held_out & trained
 
-    def test_the_canary_is_in_two_packages_alone(self, data: DemoData) -> None:
-        packages = {
-            package
-            for package, planted in zip(
-                data.columns["package"], data.columns["planted"], strict=True
-            )
-            if planted
-        }
-        assert packages == set(data.counts["planted"])
-        assert len(packages) == 2
-        for place, planted in enumerate(data.columns["planted"]):
-            assert ("qzt unhg zalf" in data.text(place)) == planted
+@pytest.mark.e2e
+def test_held_out_files_are_not_trained_on(data: DemoData) -> None:
+    held_out = {file.sha256 for file in data.corpus.held_out}
+    assert held_out
+    assert not held_out & set(data.columns["file_sha256"])
+    trained = {entry["sha256"] for entry in data.tokenizer_record["trained_on"]}
+    assert not held_out & trained
+
+
+@pytest.mark.e2e
+def test_the_canary_is_in_two_packages_alone(data: DemoData) -> None:
+    packages = {
+        package
+        for package, planted in zip(data.columns["package"], data.columns["planted"], strict=True)
+        if planted
+    }
+    assert packages == set(data.counts["planted"])
+    assert len(packages) == 2
+    for place, planted in enumerate(data.columns["planted"]):
+        assert ("qzt unhg zalf" in data.text(place)) == planted
