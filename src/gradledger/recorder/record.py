@@ -17,6 +17,7 @@ from gradledger.recorder.admit import Admitter
 from gradledger.recorder.attach import Observation, observe
 from gradledger.recorder.behaviours import Behaviours
 from gradledger.recorder.environment import read_environment
+from gradledger.recorder.named_replay import named_replay
 from gradledger.recorder.recorder import Recorder
 from gradledger.recorder.run_journal import RunJournal
 from gradledger.recorder.sink import Sink
@@ -50,6 +51,8 @@ def record(
     opening: Mapping[str, Any] | None = None,
     seeds: Mapping[str, Any] | None = None,
     notes: str = "",
+    replay: str | None = None,
+    replay_arguments: Mapping[str, Any] | None = None,
 ) -> Recorder:
     """Begin a run: book every change that the optimizer makes to the model.
 
@@ -79,6 +82,9 @@ def record(
         opening: What the model was before: ``source``, ``license``, ``digest``, ``seed``.
         seeds: Seeds that led here, by name.
         notes: Free text.
+        replay: ``"package.module:function"``, which returns what builds and trains this run again:
+            ``(build, train)`` or ``(build, train, observe)``. Noted, never called while recording.
+        replay_arguments: Keyword arguments of that function; values that JSON knows.
 
     Returns:
         The recorder, attached.
@@ -93,6 +99,7 @@ def record(
     _check_choice("level", level, LEVELS)
     _check_choice("on_imbalance", on_imbalance, ON_IMBALANCE)
     behaviours = Behaviours(Path(run_dir), check_probes(probes), probe_weights_every)
+    named = named_replay(replay, replay_arguments)
     run_dir = Path(run_dir)
     if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
         raise StorageError(
@@ -132,6 +139,7 @@ def record(
         "seal_rows": seal_rows,
         "profiles": profiles,
         "groups": None if groups is None else dict(groups),
+        "replay": named,
     }
     begin = RunBegin(
         format=FORMAT,

@@ -2,6 +2,7 @@
 
 from gradledger.schema.decision import VERDICTS, Decision, RuleTruth
 from gradledger.schema.group import Coverage, GroupRecord, TensorRecord
+from gradledger.schema.intervention import Intervention, Remove, Reprofile, Reweight
 from gradledger.schema.leaf import (
     LEAF_FORMAT,
     LEAF_KINDS,
@@ -54,10 +55,14 @@ __all__ = [
     "ErasureLeaf",
     "FileDigest",
     "GroupRecord",
+    "Intervention",
     "KeyLeaf",
     "Leaf",
     "PolicyLeaf",
+    "Remove",
+    "Reprofile",
     "ResumeLeaf",
+    "Reweight",
     "RuleTruth",
     "RunBegin",
     "RunBeginLeaf",
