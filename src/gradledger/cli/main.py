@@ -11,6 +11,7 @@ from typer.main import get_command
 
 from gradledger import __version__
 from gradledger.cli.books import books
+from gradledger.cli.capability import capability, policies
 from gradledger.cli.decide import decide
 from gradledger.cli.demo import demo
 from gradledger.cli.diff import diff
@@ -35,6 +36,8 @@ COMMANDS = (
     books,
     trace,
     follow,
+    capability,
+    policies,
     first_use,
     exclude,
     decide,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from gradledger.demo.behaviours import demo_probes
 from gradledger.demo.data import DemoData, load_demo_data
 from gradledger.demo.manifest import default_cache
 from gradledger.demo.model import recipe_of
@@ -101,6 +102,7 @@ def demonstrate(
     console.print(data.describe())
     clock.lap("corpus_seconds")
     training = Training(recipe, data.vocab_size, torch.from_numpy(data.tokens), data.columns, dtype)
+    probes = demo_probes(data)
     model, optimizer = training.build()
     recorder = record(
         run_dir,
@@ -108,6 +110,7 @@ def demonstrate(
         optimizer,
         policy=data.policy_path,
         on_imbalance="strict",
+        probes=probes,
         opening={"source": "random initialisation", "seed": recipe.seed},
         seeds={"model": recipe.seed, "order": recipe.seed},
         now=now,
@@ -122,7 +125,10 @@ def demonstrate(
     clock.lap("training_seconds")
     with StepProgress(console, "settling", recipe.steps) as progress:
         settled = settle(
-            run_dir, training.build, lambda again: training.run(again, progress.advance)
+            run_dir,
+            training.build,
+            lambda again: training.run(again, progress.advance),
+            probes=probes,
         )
     clock.lap("settling_seconds")
     summary = summarise(run_dir, recorder, settled, data, clock.laps)
@@ -157,9 +163,12 @@ def summarise(
             "visits_share_median": float(np.median(visits)),
             "steps_bit_identical": settled.num_steps,
         },
+        "probes": {name: asdict(probe) for name, probe in settled.probes.items()},
         "counts": data.counts,
         "seconds": laps,
-        "training": {key: end["totals"][key] for key in ("step_seconds", "record_seconds")},
+        "training": {
+            key: end["totals"][key] for key in ("step_seconds", "record_seconds", "probe_seconds")
+        },
         "environment": begin["environment"],
     }
 

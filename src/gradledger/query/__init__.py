@@ -3,6 +3,7 @@
 from gradledger.query.answer import KINDS, Answer, Column, Table
 from gradledger.query.books import books
 from gradledger.query.candidates import Sought, Texts
+from gradledger.query.capability import capabilities, capability
 from gradledger.query.decide import decide, decisions
 from gradledger.query.diff import diff
 from gradledger.query.exclude import exclude
@@ -12,6 +13,7 @@ from gradledger.query.inert import inert
 from gradledger.query.info import info
 from gradledger.query.measures import MEASURES
 from gradledger.query.names import allowed
+from gradledger.query.policies import policies
 from gradledger.query.policy_check import check_policy
 from gradledger.query.policy_diff import diff_policies
 from gradledger.query.policy_explain import explain_example, explain_record
@@ -39,6 +41,8 @@ __all__ = [
     "Texts",
     "allowed",
     "books",
+    "capabilities",
+    "capability",
     "check_policy",
     "decide",
     "decisions",
@@ -52,6 +56,7 @@ __all__ = [
     "inert",
     "info",
     "open_records",
+    "policies",
     "replays_folder",
     "selected_examples",
     "simulate_policy",

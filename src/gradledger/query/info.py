@@ -6,6 +6,7 @@ from typing import Any
 
 from gradledger.query.answer import Answer, Column, Table
 from gradledger.query.measures import all_intervals
+from gradledger.query.probes import probe_records
 from gradledger.query.records import Records
 from gradledger.query.selection import metadata_columns
 
@@ -49,6 +50,7 @@ def _facts(records: Records) -> dict[str, Any]:
         "balance": _balance(records),
         "displacement": [f"{item.start + 1} to {item.stop}" for item in all_intervals(records)]
         or "not settled",
+        "probes": [entry["name"] for entry in probe_records(records)] or "none",
         "metadata": metadata_columns(records),
         "seeds": begin.seeds,
         "environment": begin.environment,

@@ -31,6 +31,7 @@ LINE_WORDS: Final[dict[str, str]] = {
     "accrual_residual": "what nothing explains",
     "visits": "entries of these steps' visits",
     "coupled_decay": "coupled weight decay",
+    "buffers": "running statistics and other buffers",
 }
 
 

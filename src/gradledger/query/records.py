@@ -29,6 +29,10 @@ RELATIONS: Final[dict[str, str]] = {
     "books": "books",
     "displacement/visits": "displacement_visits",
     "displacement/lines": "displacement_lines",
+    "probes/values": "probe_values",
+    "probes/visits": "probe_visits",
+    "probes/lines": "probe_lines",
+    "probes/intervals": "probe_intervals",
 }
 
 _SQL_TYPES: Final[dict[str, str]] = {
@@ -174,7 +178,7 @@ def _connect(records: Records) -> duckdb.DuckDBPyConnection:
     connection.execute("SET preserve_insertion_order=true")
     # A name with brackets is checked as it is written in the query, then as it is on disk.
     folders = {f"{records.path}/", f"{_no_glob(str(records.path))}/"}
-    allowed = ", ".join(_literal(folder) for folder in sorted(folders))
+    allowed = ", ".join(literal(folder) for folder in sorted(folders))
     connection.execute(f"SET allowed_directories=[{allowed}]")
     connection.execute("SET enable_external_access=false")
     connection.execute("SET lock_configuration=true")
@@ -200,7 +204,7 @@ def _check_columns(records: Records, connection: duckdb.DuckDBPyConnection) -> N
 
 def _select(folder: str, files: Sequence[Path]) -> str:
     if files:
-        names = ", ".join(_literal(_no_glob(str(file))) for file in files)
+        names = ", ".join(literal(_no_glob(str(file))) for file in files)
         return f"SELECT * FROM read_parquet([{names}], union_by_name=true)"
     columns = ", ".join(
         f"NULL::{_SQL_TYPES[kind]} AS {quote(name)}" for name, kind in TABLES[folder].items()
@@ -208,7 +212,8 @@ def _select(folder: str, files: Sequence[Path]) -> str:
     return f"SELECT {columns} WHERE false"
 
 
-def _literal(value: str) -> str:
+def literal(value: str) -> str:
+    """Return text as an SQL literal, for names that a run holds and that cannot be bound."""
     return "'" + value.replace("'", "''") + "'"
 
 

@@ -12,8 +12,10 @@ from torch import nn, optim
 
 from gradledger.errors import InputError, StorageError
 from gradledger.policy import Policy, load_policy, resolve_profile
+from gradledger.probe import Probe, check_probes
 from gradledger.recorder.admit import Admitter
 from gradledger.recorder.attach import Observation, observe
+from gradledger.recorder.behaviours import Behaviours
 from gradledger.recorder.environment import read_environment
 from gradledger.recorder.named_replay import named_replay
 from gradledger.recorder.recorder import Recorder
@@ -42,6 +44,8 @@ def record(
     verify_content: bool = True,
     update_norms: bool = False,
     state_every: int = 0,
+    probes: Sequence[Probe] = (),
+    probe_weights_every: int = 1,
     seal_rows: int = 131_072,
     now: datetime | None = None,
     opening: Mapping[str, Any] | None = None,
@@ -69,6 +73,10 @@ def record(
         verify_content: Digest the items of a data set at admission and compare at every visit.
         update_norms: Book the norm of every accrual entry too (a third column per group).
         state_every: Store the model state every so many steps; 0 for first and last only.
+        probes: Behaviours to follow; each is measured before the first step, at its own steps and
+            at the end.
+        probe_weights_every: Keep the weights of every so many probed steps, as ends of the
+            intervals over which a settling pass books probes; 0 for none but stored states.
         seal_rows: Visits per sealed segment.
         now: The moment that decisions are made at; recorded, never re-read.
         opening: What the model was before: ``source``, ``license``, ``digest``, ``seed``.
@@ -83,12 +91,14 @@ def record(
 
     Raises:
         StorageError: The directory exists (S101) or another writer holds it.
-        InputError: A setting is not one of those allowed (I104).
+        InputError: A setting is not one of those allowed (I104), or a probe cannot be followed
+            (I131 to I133).
         UpdateError: The optimizer cannot be booked.
         PolicyError: The policy cannot be read, or a profile names a block that the model lacks.
     """
     _check_choice("level", level, LEVELS)
     _check_choice("on_imbalance", on_imbalance, ON_IMBALANCE)
+    behaviours = Behaviours(Path(run_dir), check_probes(probes), probe_weights_every)
     named = named_replay(replay, replay_arguments)
     run_dir = Path(run_dir)
     if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
@@ -108,6 +118,7 @@ def record(
         accept_coupled=accept_coupled,
         measure_visits=level == "shares",
     )
+    behaviours.check(model, [name for group in seen.grouping.groups for name in group.parameters])
     blocks = seen.grouping.blocks
     profiles = {FULL: [1.0] * len(blocks)}
     for name, profile in loaded.profiles.items() if loaded is not None else ():
@@ -123,6 +134,8 @@ def record(
         "verify_content": verify_content,
         "update_norms": update_norms,
         "state_every": state_every,
+        "probes": behaviours.records(),
+        "probe_weights_every": probe_weights_every,
         "seal_rows": seal_rows,
         "profiles": profiles,
         "groups": None if groups is None else dict(groups),
@@ -160,6 +173,7 @@ def record(
         Sink(run_dir, numbers, prefixes if level == "shares" else (), seal_rows),
         state_every,
         lock,
+        behaviours=behaviours,
     )
     return seen.recorder(model, optimizer, journal)
 

@@ -215,8 +215,14 @@ class Recorder:
             commitments.append(presented)
         return commitments
 
-    def weights_of(self, numbers: NDArray[np.int32]) -> Mapping[int, Tensor]:
+    def weights_of(
+        self, numbers: NDArray[np.int32], *, accumulated: bool = False
+    ) -> Mapping[int, Tensor]:
         """Return depth weights of the tensors that are routed for these examples.
+
+        Args:
+            numbers: The examples of a micro-batch.
+            accumulated: Whether its step may have further micro-batches.
 
         Raises:
             GradientError: Rows are coupled and a profile is not full. Code G102.
@@ -224,7 +230,7 @@ class Recorder:
         profiles = self.examples.profile[numbers]
         self.weights.refuse_coupled(profiles, self.coupled())
         device = next(self.model.parameters()).device
-        routed = self.weights.for_batch(profiles, device)
+        routed = self.weights.for_batch(profiles, device, accumulated=accumulated)
         self._routed |= routed.keys()
         self.booker.keep_raw_for(routed=bool(self._routed))
         return routed
@@ -258,9 +264,12 @@ class Recorder:
 
     def _probe_rows(self, _module: nn.Module, args: Any, kwargs: Any, _output: Any) -> None:
         """At the first recorded forward pass, check that modules keep one row per visit."""
-        if self._probe is None or self._step is None or not torch.is_grad_enabled():
+        step = self._step
+        if self._probe is None or step is None or not self.capture.active:
             return
-        num_rows = len(self._step.micro_batches[-1])
+        if not torch.is_grad_enabled():
+            return
+        num_rows = len(step.micro_batches[-1])
         if num_rows <= 1:
             return  # One row cannot be told from another: wait for a larger batch.
         probe, self._probe = self._probe, None
@@ -274,7 +283,7 @@ class Recorder:
                 "G107",
                 observed=f"{seen}, at {path or 'the model'} ({len(mixed)} modules)",
                 expected="row v of every captured module to depend on visit v alone",
-                where=f"step {self._step.number}",
+                where=f"step {step.number}",
                 hint="make the batch the first axis, or pass accept_coupled=True to record the "
                 "run as coupled",
             )

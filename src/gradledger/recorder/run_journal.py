@@ -15,6 +15,7 @@ import numpy as np
 from gradledger.errors import BooksError
 from gradledger.log import write_manifest
 from gradledger.recorder.admit import Admitter
+from gradledger.recorder.behaviours import Behaviours
 from gradledger.recorder.examples import AdmittedDataset
 from gradledger.recorder.sink import Sink, VisitRows
 from gradledger.recorder.totals import Totals
@@ -42,6 +43,7 @@ class RunJournal:
         sink: Takes rows.
         state_every: Store the model state every so many steps; 0 for first and last only.
         lock: Held while the run is written.
+        behaviours: Measures the probes.
     """
 
     def __init__(
@@ -52,6 +54,8 @@ class RunJournal:
         sink: Sink,
         state_every: int,
         lock: RunLock,
+        *,
+        behaviours: Behaviours,
     ) -> None:
         self.run_dir, self.begin, self.totals = run_dir, begin, Totals()
         self._admitter, self._sink, self._state_every, self._lock = (
@@ -60,6 +64,7 @@ class RunJournal:
             state_every,
             lock,
         )
+        self._behaviours = behaviours
         self._fingerprint = ""
         self._before: dict[str, str] = {}
         self._rows: list[dict[str, Any]] = []
@@ -72,6 +77,7 @@ class RunJournal:
         """Write the begin record and the opening state."""
         write_json(self.run_dir / "run.json", asdict(self.begin))
         self._store_state(recorder, 0)
+        self._behaviours.after_step(recorder, 0)
 
     def admit(self, recorder: Recorder, dataset: Any, metadata: Any) -> AdmittedDataset:
         """Decide a data set and write the decisions."""
@@ -144,6 +150,7 @@ class RunJournal:
         self._sink.add(self._visit_rows(recorder, step), self._rows, row)
         if self._state_every and step.number % self._state_every == 0:
             self._store_state(recorder, step.number)
+        self._behaviours.after_step(recorder, step.number)
         if verdict in ("unbalanced", "not finite") and self.begin.on_imbalance == "strict":
             self._stop_unbalanced(step)
 
@@ -156,6 +163,7 @@ class RunJournal:
         self._sink.seal()
         if self._stored != recorder.num_steps:
             self._store_state(recorder, recorder.num_steps)
+        self._behaviours.close(recorder)
         end = RunEnd(
             closed_at=datetime.now(UTC).isoformat(),
             num_steps=recorder.num_steps,
@@ -166,6 +174,7 @@ class RunJournal:
                 "wall_seconds": time.perf_counter() - self._started,
                 "step_seconds": self._train_seconds,
                 "record_seconds": self._record_seconds,
+                "probe_seconds": self._behaviours.seconds,
                 "examples": len(recorder.examples),
                 "admitted": int(recorder.examples.admitted.sum()),
                 "coupled_modules": recorder.coupled(),
@@ -178,10 +187,12 @@ class RunJournal:
     def abort(self) -> None:
         """Seal what is complete and let go of the run; there is no end record."""
         self._sink.seal()
+        self._behaviours.seal()
         self._lock.release()
 
     def _store_state(self, recorder: Recorder, number: int) -> None:
         self._sink.seal()
+        self._behaviours.seal()
         accounts = {
             f"{entry.name}/{name}": tensor
             for entries in recorder.booker.tracked

@@ -102,7 +102,7 @@ class Step:
         numbers = recorder.examples_of(batch, examples, where)
         digests = recorder.commit_rows(row_digests(batch, len(numbers)), numbers, where)
         micro = MicroBatch(numbers, digests, count_tokens(batch, len(numbers)))
-        weights = recorder.weights_of(numbers)
+        weights = recorder.weights_of(numbers, accumulated=self._batch is None)
         self.micro_batches.append(micro)
         self.record_seconds += time.perf_counter() - started
         with recorder.capture.micro_batch(len(micro), weights):

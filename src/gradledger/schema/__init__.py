@@ -20,17 +20,30 @@ from gradledger.schema.leaf import (
 )
 from gradledger.schema.lines import ACCRUAL_LINES, CASH_LINES, VERDICT_NAMES
 from gradledger.schema.run import FORMAT, RunBegin, RunEnd
-from gradledger.schema.table import BOOKS, DISPLACEMENT_LINES, EXAMPLES, STEPS, TABLES, VISITS
+from gradledger.schema.table import (
+    BOOKS,
+    BUFFERS_LINE,
+    DISPLACEMENT_LINES,
+    EXAMPLES,
+    PROBE_INTERVALS,
+    PROBE_LINES,
+    STEPS,
+    TABLES,
+    VISITS,
+)
 
 __all__ = [
     "ACCRUAL_LINES",
     "BOOKS",
+    "BUFFERS_LINE",
     "CASH_LINES",
     "DISPLACEMENT_LINES",
     "EXAMPLES",
     "FORMAT",
     "LEAF_FORMAT",
     "LEAF_KINDS",
+    "PROBE_INTERVALS",
+    "PROBE_LINES",
     "STEPS",
     "TABLES",
     "VERDICTS",

@@ -32,6 +32,7 @@ from make_preamble import (
     write_decisions,
     write_documents,
 )
+from make_probes import make_probes
 from numpy.typing import NDArray
 
 from gradledger.schema import ACCRUAL_LINES, BOOKS, CASH_LINES
@@ -50,6 +51,7 @@ class Truth:
     norm: dict[tuple[int, int, int], float] = field(default_factory=dict)
     delta: dict[tuple[int, int], Vector] = field(default_factory=dict)
     lines: dict[tuple[int, int, str], Vector] = field(default_factory=dict)
+    gradient: dict[tuple[int, int], Vector] = field(default_factory=dict)
 
     def usable(self, step: int, group: int) -> bool:
         return (step, group) not in {(7, 3), (8, 4)}
@@ -120,6 +122,7 @@ def make_run(
     _steps(path)
     if displacement:
         _displacement(path, truth)
+        make_probes(truth)
     return truth
 
 
