@@ -17,7 +17,7 @@ from gradledger.errors import InputError
 from gradledger.policy import Policy, decide
 from gradledger.rights import satisfies
 from gradledger.schema import Decision
-from gradledger.segment import SegmentWriter
+from gradledger.segment import SealedSegment, SegmentWriter
 
 #: Columns that the ledger itself uses; metadata may not.
 RESERVED = frozenset(
@@ -124,12 +124,14 @@ def write_decisions(
     numbers: NDArray[np.int32],
     example_ids: list[str],
     commitments: list[bytes | None],
-) -> None:
+) -> list[SealedSegment]:
     """Write decisions, the truth of every rule, and one row per example."""
     distinct = SegmentWriter(run_dir, "decisions/distinct", {})
     truths = SegmentWriter(run_dir, "decisions/truths", {})
     examples = SegmentWriter(
-        run_dir, "decisions/examples", {name: _logical(table, name) for name in table.column_names}
+        run_dir,
+        "decisions/examples",
+        {name: logical_type(table, name) for name in table.column_names},
     )
     distinct.append(_distinct_columns(admission.distinct, first_decision))
     rows = [
@@ -148,8 +150,8 @@ def write_decisions(
             **{name: table.column(name).to_pylist() for name in table.column_names},
         }
     )
-    for writer in (distinct, truths, examples):
-        writer.seal()
+    sealed = [writer.seal() for writer in (distinct, truths, examples)]
+    return [segment for segment in sealed if segment is not None]
 
 
 def _distinct_columns(decisions: list[Decision], first: int) -> dict[str, list[Any]]:
@@ -167,7 +169,7 @@ def _distinct_columns(decisions: list[Decision], first: int) -> dict[str, list[A
     }
 
 
-def _logical(table: pa.Table, name: str) -> str:
+def logical_type(table: pa.Table, name: str) -> str:
     """Return the logical column type of a metadata column."""
     kind = table.schema.field(name).type
     if pa.types.is_boolean(kind):

@@ -13,6 +13,13 @@ from gradledger.policy import Policy
 from gradledger.recorder.admission import decide_admission, metadata_table, write_decisions
 from gradledger.recorder.examples import AdmittedDataset, Examples
 from gradledger.recorder.presented import item_digest
+from gradledger.recorder.recorded_admission import (
+    AdmissionRecord,
+    compare_content,
+    compare_metadata,
+    load_admission,
+    write_admission,
+)
 from gradledger.recorder.salts import Salts
 from gradledger.recorder.weights import FULL, DepthWeights
 from gradledger.schema import Decision
@@ -27,6 +34,7 @@ class Admitter:
         now: The recorded moment of decision.
         profiles: Weights per block of every profile in force.
         verify_content: Whether items are digested now and compared when they are presented.
+        recorded: In a resumed run, the admissions that stand; they are not decided again.
     """
 
     def __init__(
@@ -37,7 +45,9 @@ class Admitter:
         profiles: Mapping[str, Sequence[float]],
         *,
         verify_content: bool,
+        recorded: Sequence[AdmissionRecord] = (),
     ) -> None:
+        self._recorded, self._num_admissions = list(recorded), 0
         self._run_dir, self._policy, self._now = run_dir, policy, now
         self._profiles, self._verify_content = profiles, verify_content
         self._num_decisions = 0
@@ -61,6 +71,8 @@ class Admitter:
             check: Called with the profile numbers of the admitted examples, before anything is
                 written; raises where they cannot be enforced.
         """
+        if self._num_admissions < len(self._recorded):
+            return self._recognise(dataset, metadata, examples, weights)
         table = metadata_table(metadata, len(dataset))
         admission = decide_admission(self._policy, table, self._now)
         profiles = [self._profile(decision, weights) for decision in admission.distinct]
@@ -91,7 +103,9 @@ class Admitter:
         numbers = examples.extend(
             code + np.int32(self._num_decisions), profile, admitted[code], sources, commitments, ids
         )
-        write_decisions(
+        # Salts first: without them the commitments could never be compared again.
+        self.salts.save()
+        sealed = write_decisions(
             self._run_dir,
             admission,
             self._num_decisions,
@@ -100,8 +114,48 @@ class Admitter:
             example_ids=ids,
             commitments=commitments,
         )
-        self.salts.save()
+        write_admission(
+            self._run_dir,
+            (self._num_admissions, len(examples) - len(numbers), self._num_decisions),
+            (table.num_rows, len(admission.distinct)),
+            sealed,
+        )
+        self._num_admissions += 1
         self._num_decisions += len(admission.distinct)
+        kept = np.flatnonzero(admitted[code])
+        return AdmittedDataset(dataset, kept.tolist(), numbers[kept].tolist())
+
+    def _recognise(
+        self, dataset: Any, metadata: Any, examples: Examples, weights: DepthWeights
+    ) -> AdmittedDataset:
+        """Take the decisions that stand, after comparing metadata and content with them."""
+        recorded = load_admission(self._run_dir, self._recorded[self._num_admissions])
+        compare_metadata(recorded, metadata, len(dataset))
+        sources = [str(value) for value in recorded.columns.get("source", [])]
+        sources = sources or ["data"] * len(recorded.code)
+        for place, (source, content) in enumerate(zip(sources, recorded.contents, strict=True)):
+            if content is not None:
+                found = self.salts.commit(source, item_digest(dataset[place]))
+                compare_content(recorded, place, found, content)
+        admitted = np.asarray([verdict == "admit" for verdict in recorded.verdicts], np.bool_)
+        profile = np.asarray(
+            [
+                weights.add(name, self._profiles[name]) if admits else weights.names.index(FULL)
+                for name, admits in zip(recorded.profiles, admitted, strict=True)
+            ],
+            np.int32,
+        )
+        code, first = recorded.code, np.int32(recorded.record.first_decision)
+        numbers = examples.extend(
+            code + first,
+            profile[code],
+            admitted[code],
+            sources,
+            recorded.contents,
+            recorded.example_ids,
+        )
+        self._num_admissions += 1
+        self._num_decisions = recorded.record.first_decision + recorded.record.num_decisions
         kept = np.flatnonzero(admitted[code])
         return AdmittedDataset(dataset, kept.tolist(), numbers[kept].tolist())
 

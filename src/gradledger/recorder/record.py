@@ -16,8 +16,15 @@ from gradledger.recorder.admit import Admitter
 from gradledger.recorder.attach import Observation, observe
 from gradledger.recorder.environment import read_environment
 from gradledger.recorder.recorder import Recorder
+from gradledger.recorder.resume import (
+    Resumption,
+    is_begun,
+    is_unborn,
+    match_begin,
+    read_recorded,
+)
 from gradledger.recorder.run_journal import RunJournal
-from gradledger.recorder.sink import Sink
+from gradledger.recorder.sink import Sealing, Sink
 from gradledger.recorder.weights import FULL
 from gradledger.schema import FORMAT, RunBegin
 from gradledger.segment import RunLock, write_bytes_atomic
@@ -42,6 +49,9 @@ def record(
     update_norms: bool = False,
     state_every: int = 0,
     seal_rows: int = 131_072,
+    seal_steps: int = 0,
+    seal_seconds: float = 60.0,
+    resume: bool = False,
     now: datetime | None = None,
     opening: Mapping[str, Any] | None = None,
     seeds: Mapping[str, Any] | None = None,
@@ -66,7 +76,11 @@ def record(
         verify_content: Digest the items of a data set at admission and compare at every visit.
         update_norms: Book the norm of every accrual entry too (a third column per group).
         state_every: Store the model state every so many steps; 0 for first and last only.
-        seal_rows: Visits per sealed segment.
+        seal_rows: Visits after which rows are sealed into segments.
+        seal_steps: Steps after which they are sealed; 0 for no such limit.
+        seal_seconds: Wall seconds after which they are sealed; 0 for no such limit.
+        resume: Go on with the run in this directory from its last stored state, where there is
+            one; the same script is started again with the same settings.
         now: The moment that decisions are made at; recorded, never re-read.
         opening: What the model was before: ``source``, ``license``, ``digest``, ``seed``.
         seeds: Seeds that led here, by name.
@@ -76,7 +90,9 @@ def record(
         The recorder, attached.
 
     Raises:
-        StorageError: The directory exists (S101) or another writer holds it.
+        StorageError: The directory exists (S101) or another writer holds it (S111); a run cannot
+            go on because it is closed (S102), was recorded otherwise (S103, S122), or has no
+            state that can be used (S104).
         InputError: A setting is not one of those allowed (I104).
         UpdateError: The optimizer cannot be booked.
         PolicyError: The policy cannot be read, or a profile names a block that the model lacks.
@@ -84,14 +100,9 @@ def record(
     _check_choice("level", level, LEVELS)
     _check_choice("on_imbalance", on_imbalance, ON_IMBALANCE)
     run_dir = Path(run_dir)
-    if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
-        raise StorageError(
-            "S101",
-            observed=f"{run_dir} with content",
-            expected="a directory that does not exist yet, or is empty",
-            where="gl.record",
-            hint="choose another directory; runs are never overwritten",
-        )
+    going_on = resume and is_begun(run_dir)
+    if not going_on:
+        _refuse_content(run_dir, resume=resume)
     loaded = load_policy(policy) if isinstance(policy, str | Path) else policy
     seen = observe(
         model,
@@ -106,10 +117,6 @@ def record(
     for name, profile in loaded.profiles.items() if loaded is not None else ():
         profiles[name] = resolve_profile(profile, blocks)
     moment = now or datetime.now(UTC)
-    run_dir.mkdir(parents=True, exist_ok=True)
-    lock = RunLock(run_dir)
-    if loaded is not None:
-        write_bytes_atomic(run_dir / "policies" / f"{loaded.digest}.yaml", loaded.text.encode())
     settings = {
         "unattributed": list(unattributed),
         "accept_coupled": accept_coupled,
@@ -117,6 +124,8 @@ def record(
         "update_norms": update_norms,
         "state_every": state_every,
         "seal_rows": seal_rows,
+        "seal_steps": seal_steps,
+        "seal_seconds": seal_seconds,
         "profiles": profiles,
         "groups": None if groups is None else dict(groups),
     }
@@ -145,15 +154,52 @@ def record(
     )
     prefixes = ("align", "gnorm", "unorm") if update_norms else ("align", "gnorm")
     numbers = [group.record.group for group in seen.grouping.groups]
-    journal = RunJournal(
-        run_dir,
-        begin,
-        Admitter(run_dir, loaded, moment, profiles, verify_content=verify_content),
-        Sink(run_dir, numbers, prefixes if level == "shares" else (), seal_rows),
-        state_every,
-        lock,
+    sealing = Sealing(seal_rows, seal_steps, seal_seconds)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    lock = RunLock(run_dir)
+    try:
+        resumption = None
+        if going_on:
+            begin = match_begin(read_recorded(run_dir), begin, run_dir)
+            moment = datetime.fromisoformat(begin.created_at)
+            resumption = Resumption(run_dir, settings)
+        elif loaded is not None:
+            path = run_dir / "policies" / f"{loaded.digest}.yaml"
+            write_bytes_atomic(path, loaded.text.encode())
+        recorded = resumption.admissions if resumption is not None else ()
+        journal = RunJournal(
+            run_dir,
+            begin,
+            Admitter(
+                run_dir, loaded, moment, profiles, verify_content=verify_content, recorded=recorded
+            ),
+            Sink(run_dir, numbers, prefixes if level == "shares" else (), sealing),
+            state_every,
+            lock,
+            resumption=resumption,
+        )
+        return seen.recorder(model, optimizer, journal)
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _refuse_content(run_dir: Path, *, resume: bool) -> None:
+    """Refuse a directory with content; a run that died while it was opened may be begun again."""
+    if not run_dir.exists() or (run_dir.is_dir() and not any(run_dir.iterdir())):
+        return
+    if resume and run_dir.is_dir() and is_unborn(run_dir):
+        return
+    raise StorageError(
+        "S101",
+        observed=f"{run_dir} with content",
+        expected="a run that was cut off, or a directory that is empty or does not exist"
+        if resume
+        else "a directory that does not exist yet, or is empty",
+        where="gl.record",
+        hint="choose another directory; runs are never overwritten, and one that was cut off goes "
+        "on with resume=True",
     )
-    return seen.recorder(model, optimizer, journal)
 
 
 def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:

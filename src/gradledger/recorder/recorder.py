@@ -6,6 +6,7 @@ A training loop needs five calls: ``record``, ``admit``, ``batches``, ``step`` a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from types import TracebackType
 from typing import Any
 
@@ -15,16 +16,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn, optim
 from torch.utils.data import DataLoader
 
-from gradledger.errors import GradientError, InputError
+from gradledger.errors import InputError
 from gradledger.gradient import Capture, coupled_modules
-from gradledger.recorder.batches import noted_loader
 from gradledger.recorder.booking import Booker
 from gradledger.recorder.buffers import BufferGroups
 from gradledger.recorder.checks import refuse_leftovers
 from gradledger.recorder.examples import AdmittedDataset, Examples, example_numbers
 from gradledger.recorder.groups import Grouping
 from gradledger.recorder.journal import Journal
-from gradledger.recorder.row_probe import RowProbe
+from gradledger.recorder.passes import Passes
+from gradledger.recorder.row_probe import RowProbe, refuse_mixed
+from gradledger.recorder.stateful import StatefulObjects
 from gradledger.recorder.step import Step
 from gradledger.recorder.update_call import step_of_update
 from gradledger.recorder.weights import DepthWeights
@@ -42,7 +44,9 @@ class Recorder:
         buffers: Buffer groups.
         weights: Depth weights by profile.
         examples: Everything that was shown to ``admit``.
-        num_steps: Steps that have ended.
+        passes: How far each pass over a loader is.
+        objects: Further objects whose states are stored.
+        num_steps: Steps that stand; a resumed run begins with those of its last state.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class Recorder:
         self.booker, self.buffers, self.weights = booker, buffers, weights
         self.capture: Capture = booker.capture
         self.examples = Examples()
+        self.passes, self.objects = Passes(), StatefulObjects()
         self.num_steps = 0
         self._journal, self._probe = journal, probe
         self._step: Step | None = None
@@ -74,7 +79,11 @@ class Recorder:
         if probe is not None:
             self._handles.append(model.register_forward_hook(self._probe_rows, with_kwargs=True))
         self.capture.attach()
-        journal.open(self)
+        try:
+            journal.open(self)
+        except BaseException:
+            self._release()
+            raise
 
     # -- the five calls -------------------------------------------------------------------
 
@@ -99,8 +108,10 @@ class Recorder:
     def batches(self, loader: DataLoader[Any]) -> Iterator[Any]:
         """Feed the loader's batches, knowing which examples each one holds.
 
+        In a resumed run, passes and batches that count already are left out.
+
         Args:
-            loader: Over what ``admit`` returned (or a ``Subset`` of it).
+            loader: Over what ``admit`` returned, or a ``Subset`` of it.
         """
         recorded = self._journal.order()
         order = None
@@ -108,12 +119,22 @@ class Recorder:
             numbers = example_numbers(loader, range(len(loader.dataset)))  # type: ignore[arg-type]
             places = {number: place for place, number in enumerate(numbers)}
             order = ([places[int(number)] for number in batch] for batch in recorded)
-        noted, sampler = noted_loader(loader, order)
-        for batch in noted:
-            indices = sampler.noted.popleft()
-            self._last = (batch, example_numbers(loader, indices))
-            yield batch
+        with closing(self.passes.feed(loader, order, self._between_steps)) as feed:
+            for batch, numbers in feed:
+                self._last = (batch, numbers)
+                yield batch
         self._last = None
+
+    def track(self, **objects: Any) -> None:
+        """Keep further objects in every model state: ``state_dict`` holders, generators.
+
+        Args:
+            **objects: By name.
+
+        Raises:
+            InputError: An object has no state, or its name is taken. Code I104.
+        """
+        self.objects.add(objects)
 
     def step(self, batch: Any = None, *, examples: Sequence[int | str] | None = None) -> Step:
         """Book one optimizer step: ``with run.step(batch): ...``.
@@ -166,6 +187,7 @@ class Recorder:
                 expected="one step at a time, between gl.record and run.close",
                 where=f"step {step.number}",
             )
+        self._between_steps()
         entries = [entry for group in self.booker.tracked for entry in group]
         refuse_leftovers(entries, f"step {step.number}")
         self._journal.begin_step(self, step)
@@ -248,6 +270,7 @@ class Recorder:
     def _before_update(self, _optimizer: optim.Optimizer, args: Any, kwargs: Any) -> None:
         step = step_of_update(self._step, self.num_steps, args, kwargs)
         self.booker.before_update(frozenset(self._routed), f"step {step.number}")
+        self._journal.before_update(step)
 
     def _after_update(self, _optimizer: optim.Optimizer, _args: Any, _kwargs: Any) -> None:
         step = self._step
@@ -265,16 +288,10 @@ class Recorder:
             return
         with self.capture.paused():
             mixed = probe.run(args, kwargs, len(self._step.micro_batches[-1]))
-        if mixed:
-            path, seen = next(iter(mixed.items()))
-            raise GradientError(
-                "G107",
-                observed=f"{seen}, at {path or 'the model'} ({len(mixed)} modules)",
-                expected="row v of every captured module to depend on visit v alone",
-                where=f"step {self._step.number}",
-                hint="make the batch the first axis, or pass accept_coupled=True to record the "
-                "run as coupled",
-            )
+        refuse_mixed(mixed, f"step {self._step.number}")
+
+    def _between_steps(self) -> bool:
+        return self._step is None and self._journal.between_steps(self)
 
     def _release(self) -> None:
         self._closed = True

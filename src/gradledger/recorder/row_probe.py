@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map
 
+from gradledger.errors import GradientError
 from gradledger.gradient import Unit
 from gradledger.state.torch_state import preserved_rng
 
@@ -108,3 +109,21 @@ def _mixed(old: Tensor, new: Tensor, num_rows: int) -> str:
     if bool(others.any()):
         return "content of one visit reaches the rows of another"
     return ""
+
+
+def refuse_mixed(mixed: Mapping[str, str], where: str) -> None:
+    """Refuse modules that mix the rows of a batch.
+
+    Raises:
+        GradientError: Code G107.
+    """
+    if mixed:
+        path, seen = next(iter(mixed.items()))
+        raise GradientError(
+            "G107",
+            observed=f"{seen}, at {path or 'the model'} ({len(mixed)} modules)",
+            expected="row v of every captured module to depend on visit v alone",
+            where=where,
+            hint="make the batch the first axis, or pass accept_coupled=True to record the "
+            "run as coupled",
+        )

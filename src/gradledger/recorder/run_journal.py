@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,18 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradledger.errors import BooksError
+from gradledger.errors import BooksError, StorageError
 from gradledger.log import write_manifest
 from gradledger.recorder.admit import Admitter
 from gradledger.recorder.examples import AdmittedDataset
+from gradledger.recorder.resume import Resumption
 from gradledger.recorder.sink import Sink, VisitRows
+from gradledger.recorder.states import proceed, state_name, store
 from gradledger.recorder.totals import Totals
+from gradledger.recorder.write_ahead import WriteAhead
 from gradledger.schema import RunBegin, RunEnd
 from gradledger.segment import RunLock, write_json
 from gradledger.state.torch_state import (
     model_digest,
     rng_fingerprint,
-    save_state,
     training_fingerprint,
 )
 
@@ -42,6 +45,7 @@ class RunJournal:
         sink: Takes rows.
         state_every: Store the model state every so many steps; 0 for first and last only.
         lock: Held while the run is written.
+        resumption: Where the run was cut off before.
     """
 
     def __init__(
@@ -52,7 +56,10 @@ class RunJournal:
         sink: Sink,
         state_every: int,
         lock: RunLock,
+        *,
+        resumption: Resumption | None = None,
     ) -> None:
+        self._resumption, self._waiting, self._due = resumption, False, False
         self.run_dir, self.begin, self.totals = run_dir, begin, Totals()
         self._admitter, self._sink, self._state_every, self._lock = (
             admitter,
@@ -69,9 +76,17 @@ class RunJournal:
         self._stored = -1
 
     def open(self, recorder: Recorder) -> None:
-        """Write the begin record and the opening state."""
-        write_json(self.run_dir / "run.json", asdict(self.begin))
-        self._store_state(recorder, 0)
+        """Write the begin record and the opening state, or go on from a stored one."""
+        session = 0
+        if self._resumption is None:
+            write_json(self.run_dir / "run.json", asdict(self.begin))
+            self._store_state(recorder)
+        else:
+            session = self._resumption.number
+            point = self._resumption.open(recorder, self._sink)
+            self._stored, self._waiting = point.step, point.step > 0
+            self._restore_totals(point.loaded.position)
+        self._sink.write_ahead = WriteAhead(self.run_dir, session)
 
     def admit(self, recorder: Recorder, dataset: Any, metadata: Any) -> AdmittedDataset:
         """Decide a data set and write the decisions."""
@@ -109,6 +124,26 @@ class RunJournal:
         self._before = {"fingerprint_before": before, "rng_fingerprint": rng_fingerprint()}
         self._rows, self._measures = [], {}
 
+    def between_steps(self, recorder: Recorder) -> bool:
+        """Restore what a resumed run goes on from, once; or store a state that is due.
+
+        A state is stored when the loop comes back for more, not when the step ends: what the
+        script does after a step (a scheduler, an average) belongs to the state.
+        """
+        if self._waiting:
+            self._waiting = False
+            proceed(self.run_dir / state_name(self._stored), recorder)
+            return True
+        if self._due:
+            self._store_state(recorder)
+        return False
+
+    def before_update(self, step: Step) -> None:
+        """Write the intent."""
+        if self._sink.write_ahead is not None:
+            examples = [micro.examples.tolist() for micro in step.micro_batches]
+            self._sink.write_ahead.intend(step.number, self._before["fingerprint_before"], examples)
+
     def book(
         self, recorder: Recorder, step: Step, sizes: Sequence[int], routed: frozenset[int]
     ) -> None:
@@ -142,8 +177,7 @@ class RunJournal:
             "verdict": verdict,
         }
         self._sink.add(self._visit_rows(recorder, step), self._rows, row)
-        if self._state_every and step.number % self._state_every == 0:
-            self._store_state(recorder, step.number)
+        self._due = bool(self._state_every) and step.number % self._state_every == 0
         if verdict in ("unbalanced", "not finite") and self.begin.on_imbalance == "strict":
             self._stop_unbalanced(step)
 
@@ -155,7 +189,7 @@ class RunJournal:
         """Seal, store the final state, write the end record and the manifest."""
         self._sink.seal()
         if self._stored != recorder.num_steps:
-            self._store_state(recorder, recorder.num_steps)
+            self._store_state(recorder)
         end = RunEnd(
             closed_at=datetime.now(UTC).isoformat(),
             num_steps=recorder.num_steps,
@@ -163,39 +197,54 @@ class RunJournal:
             final_digest=model_digest(recorder.model),
             balance=self.totals.to_dict(),
             totals={
-                "wall_seconds": time.perf_counter() - self._started,
-                "step_seconds": self._train_seconds,
-                "record_seconds": self._record_seconds,
+                **self._seconds(),
                 "examples": len(recorder.examples),
                 "admitted": int(recorder.examples.admitted.sum()),
                 "coupled_modules": recorder.coupled(),
             },
         )
         write_json(self.run_dir / "end.json", asdict(end))
+        if self._sink.write_ahead is not None:
+            self._sink.write_ahead.close(remove=True)
         write_manifest(self.run_dir)
         self._lock.release()
 
     def abort(self) -> None:
         """Seal what is complete and let go of the run; there is no end record."""
-        self._sink.seal()
-        self._lock.release()
+        try:
+            # The disk may have refused before: what is not sealed stands in the log.
+            with contextlib.suppress(StorageError):
+                self._sink.seal()
+        finally:
+            if self._sink.write_ahead is not None:
+                self._sink.write_ahead.close()
+            self._lock.release()
 
-    def _store_state(self, recorder: Recorder, number: int) -> None:
+    def _store_state(self, recorder: Recorder) -> None:
         self._sink.seal()
-        accounts = {
-            f"{entry.name}/{name}": tensor
-            for entries in recorder.booker.tracked
-            for entry in entries
-            for name, tensor in entry.account.to_tensors().items()
+        position = {
+            "fingerprint": self._fingerprint,
+            "num_visits": self.totals.num_visits,
+            "balance": self.totals.to_dict(),
+            "seconds": self._seconds(),
         }
-        save_state(
-            self.run_dir / "states" / f"step={number}",
-            recorder.model,
-            recorder.optimizer,
-            accounts,
-            {"step": number},
-        )
-        self._stored = number
+        store(self.run_dir, recorder, position)
+        self._stored, self._due = recorder.num_steps, False
+
+    def _restore_totals(self, position: Mapping[str, Any]) -> None:
+        self._fingerprint = position["fingerprint"]
+        self.totals.restore(position["step"], position["num_visits"], position["balance"])
+        seconds = position["seconds"]
+        self._started -= seconds["wall_seconds"]
+        self._train_seconds = seconds["step_seconds"]
+        self._record_seconds = seconds["record_seconds"]
+
+    def _seconds(self) -> dict[str, float]:
+        return {
+            "wall_seconds": time.perf_counter() - self._started,
+            "step_seconds": self._train_seconds,
+            "record_seconds": self._record_seconds,
+        }
 
     def _visit_rows(self, recorder: Recorder, step: Step) -> VisitRows:
         micros = step.micro_batches

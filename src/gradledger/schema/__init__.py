@@ -3,6 +3,7 @@
 from gradledger.schema.decision import VERDICTS, Decision, RuleTruth
 from gradledger.schema.group import Coverage, GroupRecord, TensorRecord
 from gradledger.schema.lines import ACCRUAL_LINES, CASH_LINES, VERDICT_NAMES
+from gradledger.schema.resume import RESUME_FORMAT, Resume
 from gradledger.schema.run import FORMAT, RunBegin, RunEnd
 from gradledger.schema.table import BOOKS, DISPLACEMENT_LINES, EXAMPLES, STEPS, TABLES, VISITS
 
@@ -13,6 +14,7 @@ __all__ = [
     "DISPLACEMENT_LINES",
     "EXAMPLES",
     "FORMAT",
+    "RESUME_FORMAT",
     "STEPS",
     "TABLES",
     "VERDICTS",
@@ -21,6 +23,7 @@ __all__ = [
     "Coverage",
     "Decision",
     "GroupRecord",
+    "Resume",
     "RuleTruth",
     "RunBegin",
     "RunEnd",

@@ -1,5 +1,6 @@
 """Where records lie: Parquet segments, JSON documents, and the lock of their one writer."""
 
+from gradledger.segment.append_log import AppendLog, LogRecord, read_append_log
 from gradledger.segment.arrow import ARROW_TYPES, SEGMENT_FORMAT, arrow_schema
 from gradledger.segment.columns import cut_mantissa
 from gradledger.segment.documents import read_json, write_json
@@ -14,15 +15,19 @@ from gradledger.segment.files import (
     write_bytes_atomic,
 )
 from gradledger.segment.lock import LOCK_NAME, RunLock
+from gradledger.segment.orphans import ORPHANS, orphan_folder, orphan_folders, set_aside
 from gradledger.segment.reader import read_table, segment_files
 from gradledger.segment.writer import ROW_GROUP_ROWS, SealedSegment, SegmentWriter
 
 __all__ = [
     "ARROW_TYPES",
     "LOCK_NAME",
+    "ORPHANS",
     "ROW_GROUP_ROWS",
     "SEGMENT_FORMAT",
+    "AppendLog",
     "AtomicFile",
+    "LogRecord",
     "RunLock",
     "SealedSegment",
     "SegmentWriter",
@@ -32,9 +37,13 @@ __all__ = [
     "cut_mantissa",
     "is_temporary",
     "make_folder",
+    "orphan_folder",
+    "orphan_folders",
+    "read_append_log",
     "read_json",
     "read_table",
     "segment_files",
+    "set_aside",
     "sync_folder",
     "temporary_path",
     "write_bytes_atomic",

@@ -1,0 +1,181 @@
+"""Admissions as they were recorded: a resumed run takes them, and never decides anew."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from gradledger.errors import StorageError
+from gradledger.recorder.admission import RESERVED, logical_type, metadata_table
+from gradledger.segment import ARROW_TYPES, SealedSegment, read_json, write_json
+
+ADMISSION_FORMAT: Final = "gradledger.admission/1"
+
+
+@dataclass(frozen=True)
+class AdmissionRecord:
+    """One call of ``run.admit``; written when everything else of it is on the disk.
+
+    Attributes:
+        format: Version of the record.
+        admission: Number, from 0.
+        first_example: Number of its first example.
+        num_examples: Items of the data set.
+        first_decision: Number of its first decision.
+        num_decisions: Distinct decisions.
+        segments: Files that hold them, below the run.
+    """
+
+    format: str
+    admission: int
+    first_example: int
+    num_examples: int
+    first_decision: int
+    num_decisions: int
+    segments: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RecordedAdmission:
+    """Decisions on a data set, as they were made.
+
+    Attributes:
+        record: Numbers and files.
+        code: For every example, the place of its decision among those of the admission.
+        verdicts: One per decision.
+        profiles: One per decision.
+        example_ids: One per example.
+        contents: Commitments, one per example; None where none was taken.
+        columns: Metadata as recorded.
+    """
+
+    record: AdmissionRecord
+    code: NDArray[np.int32]
+    verdicts: list[str]
+    profiles: list[str]
+    example_ids: list[str]
+    contents: list[bytes | None]
+    columns: dict[str, list[Any]]
+
+
+def write_admission(
+    run_dir: Path, numbers: Sequence[int], counts: Sequence[int], sealed: Sequence[SealedSegment]
+) -> AdmissionRecord:
+    """Write the record that makes an admission stand.
+
+    Args:
+        run_dir: The run.
+        numbers: Admission, first example, first decision.
+        counts: Examples, distinct decisions.
+        sealed: Segments of the admission.
+    """
+    record = AdmissionRecord(
+        ADMISSION_FORMAT,
+        numbers[0],
+        numbers[1],
+        counts[0],
+        numbers[2],
+        counts[1],
+        tuple(segment.name for segment in sealed),
+    )
+    write_json(_path(run_dir, record.admission), asdict(record))
+    return record
+
+
+def read_admissions(run_dir: Path) -> list[AdmissionRecord]:
+    """Return the admissions that stand, in order."""
+    found: list[AdmissionRecord] = []
+    while (path := _path(run_dir, len(found))).exists():
+        parts = read_json(path)
+        found.append(AdmissionRecord(**{**parts, "segments": tuple(parts["segments"])}))
+    return found
+
+
+def load_admission(run_dir: Path, record: AdmissionRecord) -> RecordedAdmission:
+    """Read the decisions and metadata of an admission."""
+    tables = {
+        name.rpartition("/")[0]: pq.read_table(run_dir / name, partitioning=None)
+        for name in record.segments
+    }
+    names = ("decision", "example_id", "content")
+    examples: dict[str, list[Any]] = {name: [] for name in names} | (
+        tables["decisions/examples"].to_pydict() if "decisions/examples" in tables else {}
+    )
+    distinct = tables["decisions/distinct"].to_pydict()
+    return RecordedAdmission(
+        record,
+        np.asarray(examples["decision"], np.int32) - np.int32(record.first_decision),
+        [str(value) for value in distinct["verdict"]],
+        [str(value) for value in distinct["profile"]],
+        [str(value) for value in examples["example_id"]],
+        [None if value is None else bytes.fromhex(value) for value in examples["content"]],
+        {name: values for name, values in examples.items() if name not in RESERVED},
+    )
+
+
+def compare_metadata(recorded: RecordedAdmission, metadata: Any, num_examples: int) -> None:
+    """Refuse metadata other than what was decided on.
+
+    Raises:
+        StorageError: Code S103, with the first example and column that differ.
+    """
+    count = recorded.record.num_examples
+    if num_examples != count:
+        raise _differs(f"{num_examples} items", f"{count} items, as admitted", recorded)
+    table = metadata_table(metadata, num_examples)
+    if odd := sorted(recorded.columns.keys() ^ set(table.column_names)):
+        raise _differs(
+            f"columns {', '.join(table.column_names)}",
+            f"columns {', '.join(recorded.columns)} (differs in {odd[0]})",
+            recorded,
+        )
+    for name, values in recorded.columns.items():
+        kind = ARROW_TYPES[logical_type(table, name)]
+        found = pa.array(table.column(name).to_pylist(), type=kind).to_pylist()
+        for place, (now, then) in enumerate(zip(found, values, strict=True)):
+            if now != then and not (_is_nan(now) and _is_nan(then)):
+                raise _differs(
+                    f"{now!r:.80} in column {name} of item {place}",
+                    f"{then!r:.80}, as admitted",
+                    recorded,
+                )
+
+
+def compare_content(recorded: RecordedAdmission, place: int, found: bytes, expected: bytes) -> None:
+    """Refuse content other than what was admitted.
+
+    Raises:
+        StorageError: Code S103.
+    """
+    if found != expected:
+        raise _differs(
+            f"content {found.hex()[:16]} of item {place}",
+            f"content {expected.hex()[:16]}, as admitted",
+            recorded,
+        )
+
+
+def _differs(observed: str, expected: str, recorded: RecordedAdmission) -> StorageError:
+    return StorageError(
+        "S103",
+        observed=observed,
+        expected=expected,
+        where=f"run.admit, admission {recorded.record.admission}",
+        hint="resume with the data set and metadata that were admitted, in the same order",
+    )
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+def _path(run_dir: Path, number: int) -> Path:
+    return run_dir / "decisions" / f"admission-{number:04d}.json"
