@@ -1,4 +1,4 @@
-"""A training script that is killed at any moment, started again, and compared with an undisturbed run.
+"""A training script that is killed at any moment, started again, and compared at the end.
 
 Importing torch takes longer than the training, so each life of the script is a fork of a process
 that has imported it; what is killed is a real process with a real run. The script has everything
@@ -8,14 +8,19 @@ an average of the weights, gradient clipping.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import random
 import signal
+import sys
+import tempfile
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +43,8 @@ def train(folder: Path) -> None:
     """Train, or go on; the script does not know which."""
     torch.set_num_threads(1)
     torch.manual_seed(11)
+    random.seed(11)
+    np.random.seed(11)  # noqa: NPY002 - the generator that a resume must bring back
     model = nn.Sequential(
         nn.Embedding(17, 8), nn.Linear(8, 12), nn.GELU(), nn.Dropout(0.2), nn.Linear(12, 17)
     )
@@ -61,7 +68,7 @@ def train(folder: Path) -> None:
                         logits.flatten(0, 1), batch[0][:, 1:].flatten(), reduction="none"
                     )
                     rows = losses.view(len(batch[0]), -1).mean(1)
-                    rows.mean().backward()
+                    rows.mean().backward()  # type: ignore[no-untyped-call]
                     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
                     optimizer.step()
                     step.losses(rows)
@@ -76,7 +83,9 @@ def train(folder: Path) -> None:
 
 
 def _floats(module: nn.Module) -> list[tuple[str, torch.Tensor]]:
-    return [(name, value) for name, value in module.state_dict().items() if value.is_floating_point()]
+    return [
+        (name, value) for name, value in module.state_dict().items() if value.is_floating_point()
+    ]
 
 
 def _acknowledge(folder: Path, step: int) -> None:
@@ -157,11 +166,18 @@ def killed_at_random(folder: Path, chance: random.Random, seconds: float, most: 
 
 
 def killed_at_calls(folder: Path, chance: random.Random, most: int, largest: int) -> Outcome:
-    """Kill lives just before a random write, flush or rename until one is done."""
+    """Kill lives just before a random write, flush or rename until one is done.
+
+    Args:
+        folder: Holds the run.
+        chance: Chooses the calls.
+        most: Kills at most.
+        largest: Calls among which to choose; a life makes a few hundred.
+    """
     outcome = Outcome()
     while True:
         place = chance.randrange(largest) if outcome.kills < most else None
-        status = os.waitpid(live(folder, lambda place=place: kill_at_call(place)), 0)[1]
+        status = os.waitpid(live(folder, partial(kill_at_call, place)), 0)[1]
         if os.WIFSIGNALED(status):
             outcome.kills += 1
         else:
@@ -243,3 +259,45 @@ def _same(found: list[Any], expected: list[Any]) -> bool:
     if found and all(isinstance(value, float) for value in found):
         return np.asarray(found).tobytes() == np.asarray(expected).tobytes()
     return repr(found) == repr(expected)
+
+
+def kill_and_compare(folder: Path, seed: int, num_kills: int, most_per_run: int) -> list[Outcome]:
+    """Kill and resume runs, by turns at random times and at random calls, until enough were killed.
+
+    Args:
+        folder: Takes the runs.
+        seed: Decides every kill.
+        num_kills: Kills over all runs, at least.
+        most_per_run: Kills of one run, at most.
+    """
+    warnings.simplefilter("ignore", DeprecationWarning)  # Forking beside threads: none run here.
+    seconds = undisturbed(folder / "undisturbed")
+    chance, outcomes = random.Random(seed), list[Outcome]()  # noqa: S311 - kills need no secrets
+    while sum(outcome.kills for outcome in outcomes) < num_kills:
+        run = folder / f"killed-{len(outcomes)}"
+        left = num_kills - sum(outcome.kills for outcome in outcomes)
+        most = min(most_per_run, left)
+        if len(outcomes) % 2:
+            outcome = killed_at_random(run, chance, 0.7 * seconds, most)
+        else:
+            outcome = killed_at_calls(run, chance, most, 400)
+        if outcome.errors:
+            raise RuntimeError((run / "errors.txt").read_text(encoding="utf-8"))
+        outcomes.append(compare(run, folder / "undisturbed", outcome))
+    return outcomes
+
+
+def main() -> None:
+    """Print what came of it as JSON."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kills", type=int, default=4)
+    parser.add_argument("--most-per-run", type=int, default=12)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        outcomes = kill_and_compare(Path(folder), options.seed, options.kills, options.most_per_run)
+    json.dump([asdict(outcome) for outcome in outcomes], sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

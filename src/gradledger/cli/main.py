@@ -15,6 +15,7 @@ from gradledger.cli.decide import decide
 from gradledger.cli.demo import demo
 from gradledger.cli.follow import follow
 from gradledger.cli.info import info
+from gradledger.cli.orphans import orphans
 from gradledger.cli.output import EXIT_ERROR, complain, say, to_json
 from gradledger.cli.steps import steps
 from gradledger.cli.trace import trace
@@ -22,7 +23,7 @@ from gradledger.errors import GradledgerError
 from gradledger.query import inert
 
 #: The commands, in the order in which help lists them.
-COMMANDS = (info, steps, books, trace, follow, decide, demo)
+COMMANDS = (info, steps, books, trace, follow, decide, orphans, demo)
 
 #: Usage errors of whichever click typer brings along: its own copy, or the package.
 _CommandError: Final[type[Exception]] = typer.BadParameter.__mro__[2]

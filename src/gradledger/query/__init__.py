@@ -7,6 +7,7 @@ from gradledger.query.follow import UNITS, follow
 from gradledger.query.inert import inert
 from gradledger.query.info import info
 from gradledger.query.measures import MEASURES
+from gradledger.query.orphans import orphans
 from gradledger.query.ranking import ORDERS
 from gradledger.query.records import Records, open_records
 from gradledger.query.steps import steps
@@ -28,6 +29,7 @@ __all__ = [
     "inert",
     "info",
     "open_records",
+    "orphans",
     "steps",
     "trace",
 ]

@@ -85,7 +85,7 @@ class AppendLog:
             raise cannot_write(self.path, error) from error
 
     def close(self, *, remove: bool = False) -> None:
-        """Close the file; a second call does nothing."""
+        """Close the file, and remove it and its folder where asked; once is enough."""
         if self._descriptor >= 0:
             descriptor, self._descriptor = self._descriptor, -1
             with contextlib.suppress(OSError):
@@ -93,6 +93,7 @@ class AppendLog:
             if remove:
                 with contextlib.suppress(OSError):
                     self.path.unlink()
+                    self.path.parent.rmdir()
 
     def _cut(self, length: int) -> None:
         os.ftruncate(self._descriptor, length)
