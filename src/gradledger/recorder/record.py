@@ -27,7 +27,7 @@ from gradledger.recorder.run_journal import RunJournal
 from gradledger.recorder.sink import Sealing, Sink
 from gradledger.recorder.weights import FULL
 from gradledger.schema import FORMAT, RunBegin
-from gradledger.segment import RunLock, write_bytes_atomic
+from gradledger.segment import RunLock, ensure_folder, write_bytes_atomic
 from gradledger.state.torch_state import model_digest
 
 LEVELS: Final = ("decisions", "shares")
@@ -155,7 +155,7 @@ def record(
     prefixes = ("align", "gnorm", "unorm") if update_norms else ("align", "gnorm")
     numbers = [group.record.group for group in seen.grouping.groups]
     sealing = Sealing(seal_rows, seal_steps, seal_seconds)
-    run_dir.mkdir(parents=True, exist_ok=True)
+    ensure_folder(run_dir)
     lock = RunLock(run_dir)
     try:
         resumption = None

@@ -76,11 +76,15 @@ def match_begin(recorded: Mapping[str, Any], asked: RunBegin, run_dir: Path) -> 
         StorageError: Something differs that may not. Code S103.
     """
     now: dict[str, Any] = to_plain(asdict(asked), non_finite_as_text=True)
-    pairs = {name: (now[name], recorded.get(name)) for name in _BEGIN}
+    pairs: dict[str, tuple[Any, Any]] = {}
+    tensors = (_tensors(now), _tensors(recorded))
+    for name in tensors[0] | tensors[1]:
+        pairs[f"tensor {name}"] = (tensors[0].get(name), tensors[1].get(name))
+    pairs |= {name: (now[name], recorded.get(name)) for name in _BEGIN}
     for name in ("family", "class"):
         pairs[f"optimizer {name}"] = (now["optimizer"][name], recorded["optimizer"][name])
     for name in sorted((now["settings"].keys() | recorded["settings"].keys()) - FREE_SETTINGS):
-        pairs[name] = (now["settings"].get(name), recorded["settings"].get(name))
+        pairs[f"setting {name}"] = (now["settings"].get(name), recorded["settings"].get(name))
     for name, (found, expected) in pairs.items():
         if found != expected:
             raise StorageError(
@@ -94,6 +98,15 @@ def match_begin(recorded: Mapping[str, Any], asked: RunBegin, run_dir: Path) -> 
     kept |= {name: recorded[name] for name in ("opening_balance", "environment", "optimizer")}
     parts = {name: getattr(asked, name) for name in RunBegin.__dataclass_fields__}
     return RunBegin(**{**parts, **kept, "settings": recorded["settings"]})
+
+
+def _tensors(begin: Mapping[str, Any]) -> dict[str, str]:
+    """Return type, shape and group of every tensor, by name."""
+    return {
+        tensor["name"]: f"{tensor['dtype']} {tensor['shape']} in group {group['name']}"
+        for group in begin["groups"]
+        for tensor in group["tensors"]
+    }
 
 
 class Resumption:

@@ -187,6 +187,12 @@ class RunJournal:
 
     def close(self, recorder: Recorder) -> None:
         """Seal, store the final state, write the end record and the manifest."""
+        try:
+            self._end(recorder)
+        finally:
+            self.abort()
+
+    def _end(self, recorder: Recorder) -> None:
         self._sink.seal()
         if self._stored != recorder.num_steps:
             self._store_state(recorder)
@@ -204,10 +210,8 @@ class RunJournal:
             },
         )
         write_json(self.run_dir / "end.json", asdict(end))
-        if self._sink.write_ahead is not None:
-            self._sink.write_ahead.close(remove=True)
+        self._sink.close(remove_log=True)
         write_manifest(self.run_dir)
-        self._lock.release()
 
     def abort(self) -> None:
         """Seal what is complete and let go of the run; there is no end record."""
@@ -216,8 +220,7 @@ class RunJournal:
             with contextlib.suppress(StorageError):
                 self._sink.seal()
         finally:
-            if self._sink.write_ahead is not None:
-                self._sink.write_ahead.close()
+            self._sink.close()
             self._lock.release()
 
     def _store_state(self, recorder: Recorder) -> None:

@@ -105,6 +105,12 @@ class Sink:
         self._visits, self._books, self._steps = list(visits), list(books), list(steps)
         self.seal()
 
+    def close(self, *, remove_log: bool = False) -> None:
+        """Close the write-ahead log; remove it where all is sealed and the run is closed."""
+        if self.write_ahead is not None:
+            self.write_ahead.close(remove=remove_log)
+            self.write_ahead = None
+
     def _is_due(self) -> bool:
         limits = self._sealing
         return (
