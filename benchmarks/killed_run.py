@@ -34,6 +34,7 @@ import gradledger as gl
 from gradledger.log import check_manifest
 from gradledger.segment import orphan_folders, read_table
 
+_ = gl.record  # Loaded on first use: once, before the first fork.
 EPOCHS, EXAMPLES, BATCH, STATE_EVERY = 4, 26, 4, 3
 NUM_STEPS = EPOCHS * -(-EXAMPLES // BATCH)
 ACKNOWLEDGED = "acknowledged.txt"

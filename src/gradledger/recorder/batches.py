@@ -14,6 +14,7 @@ from typing import Any
 from torch.utils.data import DataLoader, IterableDataset
 
 from gradledger.errors import InputError
+from gradledger.recorder.examples import example_numbers
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,21 @@ def _draw_past(drawing: Iterator[Sequence[int]], skip: Skip) -> None:
         skip.note([int(index) for index in indices])
         num_drawn += 1
     skip.arrive(num_drawn)
+
+
+def recorded_order(
+    loader: DataLoader[Any], recorded: Iterator[Sequence[int]] | None
+) -> Iterator[list[int]] | None:
+    """Turn recorded example numbers into places of a loader's data set; None stays None.
+
+    Raises:
+        InputError: The loader does not draw from an admitted data set. Code I101.
+    """
+    if recorded is None:
+        return None
+    numbers = example_numbers(loader, range(len(loader.dataset)))  # type: ignore[arg-type]
+    places = {number: place for place, number in enumerate(numbers)}
+    return ([places[int(number)] for number in batch] for batch in recorded)
 
 
 def noted_loader(

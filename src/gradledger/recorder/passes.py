@@ -9,6 +9,7 @@ loading one; the digest shows that the order is the same.
 from __future__ import annotations
 
 import hashlib
+import weakref
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,23 +56,20 @@ class Pass:
     def rewind(self, loader: DataLoader[Any]) -> None:
         """Bring the random state back to where the pass began."""
         write_rng(self.rng)
-        for name, generator in _generators(loader).items():
-            if name in self.generators:
-                generator.set_state(self.generators[name])
+        _set_generators(loader, self.generators)
 
 
 @dataclass
 class Passes:
-    """All passes of a run.
+    """All passes of a run, by number: waiting for their first batch, open, or over."""
 
-    Attributes:
-        num_begun: Passes that have begun in this process, recorded ones included.
-    """
-
-    num_begun: int = 0
     _open: dict[int, Pass] = field(default_factory=dict)
     _recorded: dict[int, Pass] = field(default_factory=dict)
-    _num_recorded: int = 0
+    _over: set[int] = field(default_factory=set)
+    _waiting: set[int] = field(default_factory=set)
+    _loaders: list[weakref.ref[DataLoader[Any]]] = field(default_factory=list)
+    _loader_of: list[int] = field(default_factory=list)
+    _present: dict[int, dict[str, Tensor]] = field(default_factory=dict)
 
     def feed(
         self,
@@ -79,7 +77,9 @@ class Passes:
         order: Iterator[Sequence[int]] | None,
         between: Callable[[], bool],
     ) -> Generator[tuple[Any, list[int]]]:
-        """Yield batches with their example numbers; nothing where the pass was over already.
+        """Return batches with their example numbers; none where the pass was over already.
+
+        Passes are numbered in the order of these calls, whichever is drawn from first.
 
         Args:
             loader: The user's.
@@ -87,11 +87,26 @@ class Passes:
             between: Called whenever the loop is between two steps; returns whether it has restored
                 the random state.
         """
-        number, self.num_begun = self.num_begun, self.num_begun + 1
-        recorded = self._recorded.pop(number, None)
-        if recorded is None and number < self._num_recorded:
+        number = len(self._loader_of)
+        self._loader_of.append(self._place(loader))
+        if number in self._over:
+            # What it drew, later passes over the same loader must not draw again.
+            _set_generators(loader, self._present.get(number, {}))
+        else:
+            self._waiting.add(number)
+        return self._give(number, loader, order, between)
+
+    def _give(
+        self,
+        number: int,
+        loader: DataLoader[Any],
+        order: Iterator[Sequence[int]] | None,
+        between: Callable[[], bool],
+    ) -> Generator[tuple[Any, list[int]]]:
+        if number in self._over:
             return
-        skip = None
+        self._waiting.discard(number)
+        recorded, skip = self._recorded.pop(number, None), None
         if recorded is None:
             states = {name: value.get_state() for name, value in _generators(loader).items()}
             self._open[number] = current = Pass(read_rng(), states)
@@ -127,31 +142,34 @@ class Passes:
                 tensors[f"{_PREFIX}/{number}/rng/{name}"] = array_tensor(array)
             for name, state in current.generators.items():
                 tensors[f"{_PREFIX}/{number}/generator/{name}"] = state
-        return {"begun": self.num_begun, "open": values}, tensors
+        for place, found in enumerate(self._loaders):
+            loader = found()
+            for name, value in _generators(loader).items() if loader is not None else ():
+                tensors[f"{_PREFIX}/loader/{place}/{name}"] = value.get_state()
+        waiting = sorted(self._waiting)
+        return {"open": values, "waiting": waiting, "loaders": list(self._loader_of)}, tensors
 
     def expect(self, values: Mapping[str, Any], extra: Mapping[str, Tensor]) -> None:
         """Go on from what ``read`` returned: passes that are over give nothing any more."""
-        self._num_recorded = int(values["begun"])
+        standing = {*map(int, values["open"]), *values["waiting"]}
+        self._over = set(range(len(values["loaders"]))) - standing
+        for number, place in enumerate(values["loaders"]):
+            self._present[number] = _below(extra, f"{_PREFIX}/loader/{place}/")
         for number, kept in values["open"].items():
-            begin = f"{_PREFIX}/{number}/"
-            parts = {
-                name.removeprefix(begin): value
-                for name, value in extra.items()
-                if name.startswith(begin)
-            }
-            arrays = {
-                name.removeprefix("rng/"): tensor_array(value, name)
-                for name, value in parts.items()
-                if name.startswith("rng/")
-            }
-            generators = {
-                name.removeprefix("generator/"): value
-                for name, value in parts.items()
-                if name.startswith("generator/")
-            }
+            rng = _below(extra, f"{_PREFIX}/{number}/rng/")
+            arrays = {name: tensor_array(value, name) for name, value in rng.items()}
+            generators = _below(extra, f"{_PREFIX}/{number}/generator/")
             self._recorded[int(number)] = Pass(
                 RngState(arrays, kept["rng"]), generators, kept["batches"], kept["order"]
             )
+
+    def _place(self, loader: DataLoader[Any]) -> int:
+        """Return the place of a loader among those that were fed; loaders that are gone count."""
+        for place, found in enumerate(self._loaders):
+            if found() is loader:
+                return place
+        self._loaders.append(weakref.ref(loader))
+        return len(self._loaders) - 1
 
 
 def _skip(recorded: Pass, number: int, between: Callable[[], bool]) -> Skip:
@@ -182,6 +200,19 @@ def _skip(recorded: Pass, number: int, between: Callable[[], bool]) -> Skip:
 def _chained(order: str, indices: Sequence[int]) -> str:
     text = f"{order} {' '.join(map(str, indices))}"
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _below(tensors: Mapping[str, Tensor], begin: str) -> dict[str, Tensor]:
+    """Return the tensors whose names begin so, by the rest of their names."""
+    return {
+        name.removeprefix(begin): value for name, value in tensors.items() if name.startswith(begin)
+    }
+
+
+def _set_generators(loader: DataLoader[Any], states: Mapping[str, Tensor]) -> None:
+    for name, generator in _generators(loader).items():
+        if name in states:
+            generator.set_state(states[name])
 
 
 def _generators(loader: DataLoader[Any]) -> dict[str, torch.Generator]:

@@ -5,7 +5,7 @@ A training loop needs five calls: ``record``, ``admit``, ``batches``, ``step`` a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from types import TracebackType
 from typing import Any
@@ -18,10 +18,11 @@ from torch.utils.data import DataLoader
 
 from gradledger.errors import InputError
 from gradledger.gradient import Capture, coupled_modules
+from gradledger.recorder.batches import recorded_order
 from gradledger.recorder.booking import Booker
 from gradledger.recorder.buffers import BufferGroups
 from gradledger.recorder.checks import refuse_leftovers
-from gradledger.recorder.examples import AdmittedDataset, Examples, example_numbers
+from gradledger.recorder.examples import AdmittedDataset, Examples
 from gradledger.recorder.groups import Grouping
 from gradledger.recorder.journal import Journal
 from gradledger.recorder.passes import Passes
@@ -113,17 +114,8 @@ class Recorder:
         Args:
             loader: Over what ``admit`` returned, or a ``Subset`` of it.
         """
-        recorded = self._journal.order()
-        order = None
-        if recorded is not None:
-            numbers = example_numbers(loader, range(len(loader.dataset)))  # type: ignore[arg-type]
-            places = {number: place for place, number in enumerate(numbers)}
-            order = ([places[int(number)] for number in batch] for batch in recorded)
-        with closing(self.passes.feed(loader, order, self._between_steps)) as feed:
-            for batch, numbers in feed:
-                self._last = (batch, numbers)
-                yield batch
-        self._last = None
+        order = recorded_order(loader, self._journal.order())
+        return self._feed(self.passes.feed(loader, order, self._between_steps))
 
     def track(self, **objects: Any) -> None:
         """Keep further objects in every model state: ``state_dict`` holders, generators.
@@ -292,6 +284,13 @@ class Recorder:
 
     def _between_steps(self) -> bool:
         return self._step is None and self._journal.between_steps(self)
+
+    def _feed(self, feed: Generator[tuple[Any, list[int]]]) -> Iterator[Any]:
+        with closing(feed):
+            for batch, numbers in feed:
+                self._last = (batch, numbers)
+                yield batch
+        self._last = None
 
     def _release(self) -> None:
         self._closed = True

@@ -25,6 +25,7 @@ class StatefulObjects:
 
     def __init__(self) -> None:
         self._objects: dict[str, Any] = {}
+        self._stored: tuple[Mapping[str, Any], Mapping[str, Tensor], Path] | None = None
 
     def add(self, objects: Mapping[str, Any]) -> None:
         """Track objects from now on.
@@ -50,6 +51,14 @@ class StatefulObjects:
                     where="run.track",
                 )
             self._objects[name] = value
+        if self._stored is not None:
+            self.write(*self._stored)
+
+    def expect(self, values: Mapping[str, Any], extra: Mapping[str, Tensor], folder: Path) -> None:
+        """Bring objects to these stored states as soon as they are tracked."""
+        kept = {name: value for name, value in extra.items() if name.startswith(f"{_PREFIX}/")}
+        self._stored = (values, kept, folder)
+        self.write(*self._stored)
 
     def read(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Return the states as values that JSON knows, and the tensors in them.
@@ -65,7 +74,12 @@ class StatefulObjects:
         return values, {name: array_tensor(array) for name, array in arrays.items()}
 
     def write(
-        self, values: Mapping[str, Any], extra: Mapping[str, Tensor], folder: Path, *, every: bool
+        self,
+        values: Mapping[str, Any],
+        extra: Mapping[str, Tensor],
+        folder: Path,
+        *,
+        every: bool = False,
     ) -> None:
         """Bring the objects to stored states.
 
@@ -78,6 +92,8 @@ class StatefulObjects:
         Raises:
             StorageError: Stored objects are not tracked, or a state does not fit. Code S103, S122.
         """
+        if every:
+            self._stored = None
         if every and (missing := sorted(values.keys() - self._objects.keys())):
             raise StorageError(
                 "S103",

@@ -76,7 +76,7 @@ def restore(folder: Path, recorder: Recorder) -> LoadedState:
             entry.account = Account.from_tensors(kept, entry.parameter)
             entry.before = None
     _restore_gradients(recorder, set(loaded.position.get("gradients", ())))
-    recorder.objects.write(loaded.position.get("objects", {}), loaded.extra, folder, every=False)
+    recorder.objects.expect(loaded.position.get("objects", {}), loaded.extra, folder)
     return loaded
 
 
