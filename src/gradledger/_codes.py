@@ -63,6 +63,7 @@ CODES: Final[dict[str, str]] = {
     "P153": "evidence function is not given",
     "P154": "evidence function fails",
     "P155": "moment has no time zone",
+    "P156": "list of blocks cannot be read",
     # G: gradient
     "G101": "rows of a module do not match the visits of the batch",
     "G102": "profile other than full on coupled rows",
@@ -71,6 +72,7 @@ CODES: Final[dict[str, str]] = {
     "G105": "parameter received gradient outside its module",
     "G106": "input of a module was changed in place",
     "G107": "rows of a batch are mixed",
+    "G108": "module does not write the same when it runs again",
     # U: update
     "U101": "optimizer is not supported",
     "U102": "optimizer setting is not supported",

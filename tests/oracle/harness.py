@@ -83,3 +83,37 @@ def check(model: nn.Module, rows: Tensor, loss_of: LossOfRow) -> None:
     for name in expected:
         assert_close(found[name], expected[name], name)
         assert_close(grads[name], expected[name].sum(0), f"{name} (autograd)")
+
+
+def mean_square(model: nn.Module, x: Tensor) -> Tensor:
+    """A loss per row that is neither linear nor symmetric in the output."""
+    y = model(x)
+    target = torch.linspace(-1, 1, y[0].numel(), dtype=y.dtype).view_as(y[0])
+    return ((y - target) ** 2).flatten(1).mean(1) + y.flatten(1).tanh().sum(1)
+
+
+def random_input(seed: int, *shape: int) -> Tensor:
+    torch.manual_seed(seed)
+    return torch.randn(*shape, dtype=torch.float64)
+
+
+def randomised(module: nn.Module) -> nn.Module:
+    """Move parameters off their symmetric initial values."""
+    module = module.double()
+    with torch.no_grad():
+        for value in module.parameters():
+            value.add_(0.3 * torch.randn_like(value))
+    return module
+
+
+def check_routed(model: nn.Module, rows: Tensor, loss_of: LossOfRow) -> None:
+    """Depth weights multiply the oracle's gradients, and weight 0 is exact."""
+    weights = torch.tensor([0.5, 0.0, 1.0, 0.0, 2.0], dtype=torch.float64)[: len(rows)]
+    names = [name for name, _ in model.named_parameters()]
+    expected = reference(model, rows, loss_of)
+    found, grads = captured(model, rows, loss_of, dict.fromkeys(names, weights))
+    for name, value in expected.items():
+        weighted = value * weights.unsqueeze(1)
+        assert_close(found[name], weighted, name)
+        assert_close(grads[name], weighted.sum(0), f"{name} (gradient of the optimizer)")
+        assert bool((found[name][weights == 0] == 0).all()), name

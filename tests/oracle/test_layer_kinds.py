@@ -14,19 +14,20 @@ from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from gradledger.gradient import KINDS, find_kind, measure, survey
 
 sys.path.insert(0, str(Path(__file__).parent))
-from harness import assert_close, captured, check, reference
+from harness import (
+    assert_close,
+    captured,
+    check,
+    mean_square,
+    random_input,
+    randomised,
+    reference,
+)
 
 rows = st.integers(1, 5)
 positions = st.integers(1, 6)
 widths = st.integers(1, 7)
 seeds = st.integers(0, 2**31)
-
-
-def mean_square(model: nn.Module, x: Tensor) -> Tensor:
-    """A loss per row that is neither linear nor symmetric in the output."""
-    y = model(x)
-    target = torch.linspace(-1, 1, y[0].numel(), dtype=y.dtype).view_as(y[0])
-    return ((y - target) ** 2).flatten(1).mean(1) + y.flatten(1).tanh().sum(1)
 
 
 class Scaled(nn.Module):
@@ -40,20 +41,6 @@ class Scaled(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.sin(self.inner(x) * self.gain) + self.offset
-
-
-def random_input(seed: int, *shape: int) -> Tensor:
-    torch.manual_seed(seed)
-    return torch.randn(*shape, dtype=torch.float64)
-
-
-def randomised(module: nn.Module) -> nn.Module:
-    """Move parameters off their symmetric initial values."""
-    module = module.double()
-    with torch.no_grad():
-        for value in module.parameters():
-            value.add_(0.3 * torch.randn_like(value))
-    return module
 
 
 @given(rows, positions, widths, widths, st.booleans(), st.booleans(), seeds)

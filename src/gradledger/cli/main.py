@@ -17,6 +17,7 @@ from gradledger.cli.follow import follow
 from gradledger.cli.info import info
 from gradledger.cli.orphans import orphans
 from gradledger.cli.output import EXIT_ERROR, complain, say, to_json
+from gradledger.cli.policy import POLICY_COMMANDS
 from gradledger.cli.steps import steps
 from gradledger.cli.trace import trace
 from gradledger.errors import GradledgerError
@@ -24,6 +25,15 @@ from gradledger.query import inert
 
 #: The commands, in the order in which help lists them.
 COMMANDS = (info, steps, books, trace, follow, decide, orphans, demo)
+
+#: Groups of commands: name, help, commands.
+GROUPS = (
+    (
+        "policy",
+        "Check, simulate, compare and explain policies, without training anything.",
+        POLICY_COMMANDS,
+    ),
+)
 
 #: Usage errors of whichever click typer brings along: its own copy, or the package.
 _CommandError: Final[type[Exception]] = typer.BadParameter.__mro__[2]
@@ -56,16 +66,24 @@ def _root(
 
 def build() -> Any:
     """Return the command tree."""
+    settings = {"help_option_names": ["-h", "--help"]}
     app = typer.Typer(
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings=settings,
         epilog=_EPILOG,
     )
     app.callback()(_root)
     for command in COMMANDS:
         app.command(command.__name__)(command)
+    for name, about, commands in GROUPS:
+        group = typer.Typer(
+            help=about, rich_markup_mode=None, context_settings=settings, no_args_is_help=True
+        )
+        for member in commands:
+            group.command(member.__name__)(member)
+        app.add_typer(group, name=name)
     return get_command(app)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from gradledger.cli.main import build
@@ -12,13 +13,15 @@ _WIDTH = 90
 
 _HEAD = """# Command line
 
-`gradledger` asks a recorded run; it reads only and needs no torch. Every command but `demo` is the
-method of the same name of what `gl.open` returns. This page is printed by
+`gradledger` asks a recorded run; it reads only and needs no torch. Every command but `demo` and
+those of `policy` is the method of the same name of what `gl.open` returns; those of `policy` are
+functions of the same name in `gradledger.policy`. This page is printed by
 `python -m gradledger.cli.reference`.
 
 - Data goes to stdout, messages to stderr. `--json` writes the whole answer as JSON, tables in full;
   an error is then JSON on stderr.
-- Exit codes: 0 clean, 1 findings (`books`: a step is unbalanced or not finite), 2 could not go on.
+- Exit codes: 0 clean, 1 findings (`books`: a step is unbalanced or not finite; `policy check`: a
+  mistake; `policy diff`: an example changes), 2 could not go on.
 - On a terminal `NO_COLOR` is obeyed; elsewhere pages are 100 columns wide and without colour.
 """
 
@@ -29,13 +32,18 @@ def render() -> str:
     above = root.context_class(
         root, info_name="gradledger", terminal_width=_WIDTH, **root.context_settings
     )
-    parts = [_HEAD, _section(above)]
-    for name, command in root.commands.items():
-        below = command.context_class(
+    return "\n".join([_HEAD, _section(above), *_below(root, above)])
+
+
+def _below(group: Any, above: Any) -> Iterator[str]:
+    """Yield a section for every command of a group, and for the commands of groups in it."""
+    for name, command in group.commands.items():
+        context = command.context_class(
             command, info_name=name, parent=above, terminal_width=_WIDTH, **command.context_settings
         )
-        parts.append(_section(below))
-    return "\n".join(parts)
+        yield _section(context)
+        if hasattr(command, "commands"):
+            yield from _below(command, context)
 
 
 def _section(context: Any) -> str:

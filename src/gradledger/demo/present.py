@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from gradledger.ledger import Ledger, open_ledger
-from gradledger.query import inert
+from gradledger.query import Answer, Table, inert
 
 if TYPE_CHECKING:
     from gradledger.demo.main import Demonstration
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 #: Values shown per table; what is left is added up in one row.
 _ROWS_SHOWN: Final = 10
 _ROWS_ASKED: Final = 100_000
+_SHOWN_SHARE: Final = 5e-5
 
 
 def present(done: Demonstration, console: Console) -> None:
@@ -24,7 +26,7 @@ def present(done: Demonstration, console: Console) -> None:
     with open_ledger(done.run_dir) as ledger:
         block = _middle_block(ledger)
         _heading(console, "Is it balanced?", f"gradledger books {done.run_dir}")
-        console.print(ledger.books())
+        console.print(_brief(ledger.books(), "units", "displacement", "balance"))
         for by in ("effective_license", "class", "package"):
             _heading(
                 console,
@@ -44,10 +46,28 @@ def present(done: Demonstration, console: Console) -> None:
             f"What did {package} do?",
             f"gradledger follow {done.run_dir} --where package={package}",
         )
-        console.print(ledger.follow(where={"package": package}))
+        console.print(_brief(ledger.follow(where={"package": package}), "where", "when"))
         _heading(console, "What was refused, and why?", f"gradledger decide {done.run_dir}")
         console.print(ledger.decisions())
     _closing(done, console)
+
+
+def _brief(answer: Answer, *names: str) -> Answer:
+    """Keep the tables of these names, and of them the rows that are not exactly nothing."""
+    tables = tuple(_without_zeros(answer.table(name)) for name in names)
+    return replace(answer, tables=tables, notes=answer.notes[:1])
+
+
+def _without_zeros(table: Table) -> Table:
+    """Leave out lines of the books that rounding to four places would show as nothing."""
+    names = [column.name for column in table.columns]
+    if "line" not in names or "share" not in names:
+        return table
+    share = names.index("share")
+    kept = tuple(row for row in table.rows if abs(row[share] or 0.0) >= _SHOWN_SHARE)
+    left_out = len(table.rows) - len(kept)
+    title = f"{table.title} ({left_out} lines below {_SHOWN_SHARE:g} not shown)"
+    return replace(table, rows=kept, title=title if left_out else table.title)
 
 
 def _heading(console: Console, question: str, command: str) -> None:
@@ -74,7 +94,7 @@ def _by_block(ledger: Ledger, by: str, console: Console) -> None:
         for row in ledger.trace(block, by=by, top=_ROWS_ASKED).rows:
             shares.setdefault(_word(row[by]), {})[block] = row["share"] or 0.0
     size = {key: max(abs(value) for value in row.values()) for key, row in shares.items()}
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = RichTable(box=None, pad_edge=False, header_style="bold")
     table.add_column(by, overflow="ellipsis", no_wrap=True, max_width=34)
     for block in blocks:
         table.add_column(_short(block), justify="right")
@@ -113,7 +133,7 @@ def _short(block: str) -> str:
 def _top_examples(ledger: Ledger, block: str, done: Demonstration, console: Console) -> None:
     """Rank the examples of a block and quote the first lines of each."""
     answer = ledger.trace(block, top=5)
-    console.print(answer)
+    console.print(_brief(answer, "ranking"))
     for row in answer.rows[:3]:
         text = done.data.text(int(row["example"]))
         place = int(row["example"])

@@ -10,6 +10,7 @@ from gradledger.gradient.form import Form
 from gradledger.gradient.kind import Call, LayerKind
 from gradledger.gradient.kinds import GENERIC, KINDS, find_kind
 from gradledger.gradient.measure import Measured, measure
+from gradledger.gradient.ownership import row_axis
 from gradledger.gradient.unit import Survey, Unit, survey
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     "coupled_modules",
     "find_kind",
     "measure",
+    "row_axis",
     "survey",
 ]

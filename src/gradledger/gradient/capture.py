@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,9 +17,17 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from torch.utils.hooks import RemovableHandle
 
 from gradledger.errors import GradientError
+from gradledger.gradient.again import (
+    RandomState,
+    Written,
+    carries_gradient,
+    count_changes,
+    draws_random,
+)
 from gradledger.gradient.form import Form
 from gradledger.gradient.kind import Call
-from gradledger.gradient.rows import select_rows
+from gradledger.gradient.ownership import put_tensor, row_axis
+from gradledger.gradient.rows import select_rows, spread_over_rows, stands_for_all_rows
 from gradledger.gradient.tap import tap_outputs
 from gradledger.gradient.unit import Unit
 
@@ -48,6 +56,9 @@ class Capture:
         units: Which module captures which parameters.
         collect_passive: Whether gradients are collected where nothing is routed; depth weights are
             enforced either way.
+
+    Attributes:
+        num_rows: Visits of the current micro-batch.
     """
 
     def __init__(self, units: Sequence[Unit], *, collect_passive: bool = True) -> None:
@@ -58,7 +69,8 @@ class Capture:
         self._emitted: dict[int, Tensor] = {}
         self._weights: Mapping[int, Tensor] = {}
         self._held: dict[int, dict[str, nn.Parameter]] = {}
-        self._num_rows = 0
+        self._random: dict[int, RandomState] = {}
+        self.num_rows = 0
         self._micro_batch = -1
         self._active = False
 
@@ -66,8 +78,11 @@ class Capture:
         """Put the hooks on the modules."""
         for unit in self._units.values():
             self._handles += [
-                unit.module.register_forward_pre_hook(self._before),
-                unit.module.register_forward_hook(self._after, with_kwargs=True, always_call=True),
+                # First of all hooks: what the module's own hooks do is part of the model.
+                unit.module.register_forward_pre_hook(self._before, prepend=True),
+                unit.module.register_forward_hook(
+                    self._after, prepend=True, with_kwargs=True, always_call=True
+                ),
             ]
 
     def detach(self) -> None:
@@ -84,7 +99,7 @@ class Capture:
             weights: Depth weight per row for every routed parameter, by ``id``; parameters that
                 are not named stay passive.
         """
-        self._num_rows, self._weights, self._active = num_rows, weights, True
+        self.num_rows, self._weights, self._active = num_rows, weights, True
         self._micro_batch += 1
         try:
             yield
@@ -116,40 +131,55 @@ class Capture:
         return any(id(parameter) in self._weights for parameter in unit.names.values())
 
     def _before(self, module: nn.Module, _args: Any) -> None:
-        """In routed mode, run the forward pass with detached parameters.
-
-        Assigning by attribute would refuse a plain tensor, so the module's own table is written.
-        """
+        """In routed mode, run the forward pass with detached parameters."""
         unit = self._units[id(module)]
-        if self._active and torch.is_grad_enabled() and self._is_routed(unit):
+        if not self._active or not torch.is_grad_enabled():
+            return
+        if unit.kind.wants_all_rows and draws_random(module):
+            self._random[id(module)] = RandomState.now(module)
+        if self._is_routed(unit):
             self._held[id(module)] = unit.names
             for name, parameter in unit.names.items():
-                detached: Any = parameter.detach()
-                module._parameters[name] = detached  # noqa: SLF001 - see above
+                put_tensor(module, name, parameter.detach())
 
     def _after(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
         """Restore the parameters and put a tap behind the outputs."""
         held = self._held.pop(id(module), None)
-        if held is not None:
-            module._parameters.update(held)  # noqa: SLF001 - the counterpart of _before
+        random = self._random.pop(id(module), None)
+        for name, parameter in (held or {}).items():
+            put_tensor(module, name, parameter)
         if not self._active or not torch.is_grad_enabled() or output is None:
             return None
         if held is None and not self._collect_passive:
             return None
         unit = self._units[id(module)]
         leaves, tree = tree_flatten(output)
-        places = [index for index, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
+        places = [index for index, leaf in enumerate(leaves) if carries_gradient(leaf)]
         outputs = [leaves[index] for index in places]
         if held is None and not any(value.requires_grad for value in outputs):
             return None
-        collector = _Collector(self, unit, args, kwargs, routed=held is not None)
+        if not outputs:
+            raise GradientError(
+                "G101",
+                observed=f"no tensor of numbers in an output of type {type(output).__name__}",
+                expected="tensors, or tuples, lists and dicts of tensors",
+                where=unit.path or type(module).__name__,
+                hint="return tensors from this module, or name it in unattributed=[...]",
+            )
+        inputs = (args, kwargs)
+        rows_first = row_axis(module) == 0
+        if rows_first and stands_for_all_rows(inputs, outputs, self.num_rows):
+            inputs = spread_over_rows(inputs, self.num_rows)
+            outputs = spread_over_rows(outputs, self.num_rows)
+        written = [Written.note(value) for value in outputs] if unit.kind.wants_all_rows else []
+        collector = _Collector(self, unit, inputs, written, random, routed=held is not None)
         parameters = list(unit.names.values()) if held is not None else []
         tapped = tap_outputs(outputs, collector, parameters)
         for index, value in zip(places, tapped, strict=True):
             leaves[index] = value
         return tree_unflatten(leaves, tree)
 
-    def collect(self, unit: Unit, args: Any, kwargs: Any, grads: tuple[Tensor | None, ...]) -> None:
+    def collect(self, unit: Unit, call: Call) -> None:
         """Turn one call with its output gradients into uses."""
         groups: dict[int, tuple[Tensor | None, list[str]]] = {}
         for name, parameter in unit.names.items():
@@ -161,19 +191,15 @@ class Capture:
                 rows = weights.nonzero().flatten()
                 weights = weights[rows]
             if weights is not None:
-                dtype = next(grad.dtype for grad in grads if grad is not None)
+                dtype = next(grad.dtype for grad in call.output_grads if grad is not None)
                 weights = weights.to(dtype)
             if rows is not None and rows.numel() == 0:
                 continue
             with torch.no_grad(), self.paused():
-                call = Call(
-                    unit.module,
-                    select_rows(args, rows, self._num_rows),
-                    select_rows(kwargs, rows, self._num_rows),
-                    select_rows(grads, rows, self._num_rows),
-                    self._num_rows if rows is None else rows.numel(),
+                restricted = (
+                    replace(call, rows=rows) if unit.kind.wants_all_rows else _permitted(call, rows)
                 )
-                forms = unit.kind.forms(call, frozenset(names))
+                forms = unit.kind.forms(restricted, frozenset(names))
             for name, form in forms.items():
                 use = Use(self._micro_batch, form, rows, weights)
                 self._uses.setdefault(id(unit.names[name]), []).append(use)
@@ -194,15 +220,23 @@ class Capture:
 class _Collector:
     """The sink of one call: remembers what the module read until its gradient arrives."""
 
-    def __init__(self, owner: Capture, unit: Unit, args: Any, kwargs: Any, *, routed: bool) -> None:
+    def __init__(
+        self,
+        owner: Capture,
+        unit: Unit,
+        inputs: tuple[Any, Any],
+        written: Sequence[Written],
+        random: RandomState | None,
+        *,
+        routed: bool,
+    ) -> None:
         self._owner, self._unit, self._routed = owner, unit, routed
-        self._args, self._kwargs = args, kwargs
+        (self._args, self._kwargs), self._written, self._random = inputs, written, random
         self._versions = self._read_versions()
 
     def _read_versions(self) -> list[int]:
         leaves = tree_flatten((self._args, self._kwargs))[0]
-        tensors = (leaf for leaf in leaves if isinstance(leaf, Tensor))
-        return [tensor._version for tensor in tensors]  # noqa: SLF001 - torch has no public name
+        return [count_changes(leaf) for leaf in leaves if isinstance(leaf, Tensor)]
 
     def __call__(self, grads: tuple[Tensor | None, ...]) -> list[Tensor]:
         """Collect; in routed mode return the gradients of the unit's parameters."""
@@ -217,5 +251,30 @@ class _Collector:
             )
         first = {name: len(owner.uses(value)) for name, value in unit.names.items()}
         if any(grad is not None for grad in grads):
-            owner.collect(unit, self._args, self._kwargs, grads)
+            owner.collect(
+                unit,
+                Call(
+                    unit.module,
+                    self._args,
+                    self._kwargs,
+                    grads,
+                    owner.num_rows,
+                    outputs=tuple(output.still() for output in self._written),
+                    random=self._random,
+                    path=unit.path,
+                ),
+            )
         return owner.emit(unit, first) if self._routed else []
+
+
+def _permitted(call: Call, rows: Tensor | None) -> Call:
+    """Restrict a call to the rows that may contribute."""
+    if rows is None:
+        return call
+    return replace(
+        call,
+        args=select_rows(call.args, rows, call.num_rows),
+        kwargs=select_rows(call.kwargs, rows, call.num_rows),
+        output_grads=select_rows(call.output_grads, rows, call.num_rows),
+        num_rows=rows.numel(),
+    )

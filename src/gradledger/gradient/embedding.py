@@ -14,6 +14,7 @@ class EmbeddingKind:
     """Weight by scattering output gradients to the table rows that were read."""
 
     name = "embedding"
+    wants_all_rows = False
 
     def refuses(self, module: nn.Module) -> str | None:
         """Accept plain ``nn.Embedding``; the options that change its gradient are refused."""

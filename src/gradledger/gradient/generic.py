@@ -2,25 +2,25 @@
 
 What the module read and the gradient of what it wrote are enough to run the module alone, once
 per row, and to ask autograd for the gradient of its own parameters. This covers normalisation
-layers of other libraries, adapters, and parameters that a module uses directly.
+layers of other libraries, adapters, and parameters that a module uses directly. The second run
+must write what the first one wrote, or the gradient is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vjp, vmap
+from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.utils.parametrize import ParametrizationList
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from gradledger.errors import GradientError
+from gradledger.gradient.again import carries_gradient
 from gradledger.gradient.dense import Dense
 from gradledger.gradient.form import Form
 from gradledger.gradient.kind import Call
+from gradledger.gradient.local import LocalRun
 from gradledger.gradient.rows import has_rows
 
 
@@ -32,35 +32,51 @@ class GenericKind:
     """
 
     name = "generic"
+    wants_all_rows = True
 
     def refuses(self, module: nn.Module) -> str | None:
         """Refuse modules whose forward cannot be repeated row by row."""
+        if isinstance(module, ParametrizationList):
+            return "computes a weight (torch.nn.utils.parametrize), not rows"
         for name, child in module.named_modules():
             shown = name or type(child).__name__
             if isinstance(child, _DropoutNd) and child.p > 0:
                 return f"draws random numbers ({shown}), so it cannot be run again"
-            if isinstance(child, _BatchNorm):
+            if isinstance(child, nn.MultiheadAttention | nn.RNNBase) and child.dropout > 0:
+                return f"draws random numbers ({shown}, dropout={child.dropout:g})"
+            if _mixes(child):
                 return f"couples rows ({shown})"
-            if isinstance(child, nn.RNNBase):
-                return f"holds a recurrent layer ({shown})"
         return None
 
     def forms(self, call: Call, names: frozenset[str]) -> dict[str, Form]:
         """Return dense forms for the named parameters."""
-        parameters = {name: value.detach() for name, value in call.module.named_parameters()}
-        wanted = {name: parameters[name] for name in sorted(names)}
-        rest = {name: value for name, value in parameters.items() if name not in names}
+        module = call.module
+        if any(_mixes(child) for child in module.modules()):
+            raise GradientError(
+                "G102",
+                observed="batch statistics in training mode, in a module that was in evaluation "
+                "mode when the run began",
+                expected="the mode of normalisation layers to stay as it was",
+                where=call.where,
+                hint="set modes before gl.record, or name the module in unattributed=[...]",
+            )
+        fixed: dict[str, Tensor] = {
+            name: value.detach().clone() for name, value in module.named_buffers()
+        }
+        parameters = {name: value.detach() for name, value in module.named_parameters()}
+        wanted = {name: parameters.pop(name) for name in sorted(names)}
+        fixed |= parameters
         leaves, tree = tree_flatten((call.args, dict(call.kwargs)))
         leaves = [leaf.detach() if isinstance(leaf, Tensor) else leaf for leaf in leaves]
         mapped = [index for index, leaf in enumerate(leaves) if has_rows(leaf, call.num_rows)]
-        grads = [grad for grad in call.output_grads if grad is not None]
         kept = [index for index, grad in enumerate(call.output_grads) if grad is not None]
-        if not mapped or any(not has_rows(grad, call.num_rows) for grad in grads):
+        grads = [grad for grad in call.output_grads if grad is not None]
+        if any(not has_rows(grad, call.num_rows) for grad in grads):
             raise GradientError(
                 "G101",
                 observed=f"tensors of shapes {[tuple(grad.shape) for grad in grads]} written",
                 expected=f"a first axis that counts {call.num_rows} visits",
-                where=type(call.module).__name__,
+                where=call.where,
                 hint="name the module in unattributed=[...] if it mixes or drops rows",
             )
 
@@ -69,34 +85,15 @@ class GenericKind:
             for index, row in zip(mapped, rows, strict=True):
                 filled[index] = row.unsqueeze(0)
             args, kwargs = tree_unflatten(filled, tree)
-            output = functional_call(call.module, {**rest, **values}, args, kwargs)
-            written = [leaf for leaf in tree_flatten(output)[0] if isinstance(leaf, Tensor)]
+            output = functional_call(module, {**fixed, **values}, args, kwargs)
+            written = [leaf for leaf in tree_flatten(output)[0] if carries_gradient(leaf)]
             return [written[index].squeeze(0) for index in kept]
 
-        def gradients(rows: list[Tensor], cotangents: list[Tensor]) -> dict[str, Tensor]:
-            pull = vjp(lambda values: run_one(values, rows), wanted)[1]
-            return dict(pull(cotangents)[0])
-
-        result = _over_rows(gradients, [leaves[index] for index in mapped], grads)
+        run = LocalRun(run_one, wanted, [leaves[index] for index in mapped], grads, call.where)
+        result = run.of_rows(call.rows, [call.outputs[index] for index in kept])
         return {name: Dense(value.flatten(1)) for name, value in result.items()}
 
 
-def _over_rows(
-    function: Callable[[list[Tensor], list[Tensor]], dict[str, Tensor]],
-    inputs: list[Tensor],
-    grads: list[Tensor],
-) -> dict[str, Tensor]:
-    """Map over rows at once; row by row where vmap has no rule for what the module does."""
-    try:
-        return dict(vmap(function)(inputs, grads))
-    except (RuntimeError, NotImplementedError, ValueError):
-        rows = [
-            function([value[row] for value in inputs], [grad[row] for grad in grads])
-            for row in range(inputs[0].shape[0])
-        ]
-        return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
-
-
-def written_tensors(output: Any) -> list[Tensor]:
-    """Return the tensors that a module wrote, in the order of ``Call.output_grads``."""
-    return [leaf for leaf in tree_flatten(output)[0] if isinstance(leaf, Tensor)]
+def _mixes(module: nn.Module) -> bool:
+    """Tell whether a module takes its statistics from the batch."""
+    return isinstance(module, _BatchNorm) and (module.training or not module.track_running_stats)

@@ -12,12 +12,16 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from gradledger.gradient.again import RandomState
 from gradledger.gradient.form import Form
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a module, restricted to the rows that may contribute.
+    """One call of a module.
+
+    For most kinds it is restricted to the rows that may contribute. A kind with ``wants_all_rows``
+    gets the whole batch, and the last three attributes beside it.
 
     Attributes:
         module: The module.
@@ -25,6 +29,10 @@ class Call:
         kwargs: Keyword arguments, likewise.
         output_grads: Gradient with respect to each output tensor, in order; None where none came.
         num_rows: Number of rows.
+        rows: Places of the rows that may contribute; None for all.
+        outputs: What the module wrote, in order; None where it was changed in place since.
+        random: The random generators before the call, where the module draws.
+        path: Dotted name of the module.
     """
 
     module: nn.Module
@@ -32,6 +40,15 @@ class Call:
     kwargs: Mapping[str, Any]
     output_grads: tuple[Tensor | None, ...]
     num_rows: int
+    rows: Tensor | None = None
+    outputs: tuple[Tensor | None, ...] = ()
+    random: RandomState | None = None
+    path: str = ""
+
+    @property
+    def where(self) -> str:
+        """The module, for messages."""
+        return self.path or type(self.module).__name__
 
     @property
     def input(self) -> Tensor:
@@ -52,6 +69,10 @@ class LayerKind(Protocol):
     def name(self) -> str:
         """Name in the group schema, such as ``"linear"``."""
 
+    @property
+    def wants_all_rows(self) -> bool:
+        """Whether ``forms`` selects the rows itself, from a call that holds the whole batch."""
+
     def refuses(self, module: nn.Module) -> str | None:
         """Return why this kind cannot capture the module, or None if it can."""
 
@@ -62,6 +83,10 @@ class LayerKind(Protocol):
             call: One call of the module with its output gradients.
             names: Local names of the parameters that are asked for.
 
+        Returns:
+            A form per name, with one row per permitted visit.
+
         Raises:
-            GradientError: The shapes do not hold one row per visit. Code G101.
+            GradientError: The shapes do not hold one row per visit (G101), or the module cannot be
+                run again (G108).
         """

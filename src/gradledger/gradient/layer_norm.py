@@ -15,6 +15,7 @@ class LayerNormKind:
     """Scale by ``sum_t xhat_t * b_t``, shift by ``sum_t b_t``."""
 
     name = "layer_norm"
+    wants_all_rows = False
 
     def refuses(self, module: nn.Module) -> str | None:
         """Accept modules whose forward is that of ``nn.LayerNorm``."""

@@ -20,6 +20,7 @@ class LinearKind:
     """
 
     name = "linear"
+    wants_all_rows = False
 
     def refuses(self, module: nn.Module) -> str | None:
         """Accept modules whose forward is that of ``nn.Linear``."""

@@ -15,6 +15,7 @@ class RMSNormKind:
     """Scale by ``sum_t xhat_t * b_t``; there is no shift."""
 
     name = "rms_norm"
+    wants_all_rows = False
 
     def refuses(self, module: nn.Module) -> str | None:
         """Accept modules whose forward is that of ``nn.RMSNorm``."""

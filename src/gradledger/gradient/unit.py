@@ -10,6 +10,7 @@ from torch import nn
 
 from gradledger.gradient.kind import LayerKind
 from gradledger.gradient.kinds import find_kind
+from gradledger.gradient.ownership import bypassed_children, read_parameters
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class Unit:
         path: Dotted name of the module; empty for the model itself.
         module: The module.
         kind: Its layer kind.
-        names: Local names of the captured parameters -> the parameter.
+        names: Local names of the captured parameters -> the parameter; dotted where the module
+            reads parameters of a child without calling it.
     """
 
     path: str
@@ -55,10 +57,14 @@ def survey(
     wanted = {id(parameter) for parameter in updated}
     units: list[Unit] = []
     missing: dict[str, tuple[nn.Parameter, str]] = {}
+    bypassed: set[int] = set()
     for path, module in model.named_modules():
+        if id(module) in bypassed:
+            continue
+        bypassed |= {id(module.get_submodule(child)) for child in bypassed_children(module)}
         own = {
             name: parameter
-            for name, parameter in module.named_parameters(recurse=False)
+            for name, parameter in read_parameters(module).items()
             if id(parameter) in wanted and parameter.requires_grad
         }
         if not own:

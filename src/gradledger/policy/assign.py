@@ -11,14 +11,15 @@ all profiles in the table. Any of these rows would give it at least as much.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from gradledger.errors import PolicyError
 from gradledger.policy.document import Document, Path
-from gradledger.policy.model import AssignSpec
-from gradledger.policy.profile import LEAST, Profile, least_of
+from gradledger.policy.model import AssignRow, AssignSpec
+from gradledger.policy.problems import Problems
+from gradledger.policy.profile import FULL, LEAST, Profile, least_of
 
 #: Label of examples whose class or band is not known.
 UNKNOWN_LABEL: Final = "unknown"
@@ -47,31 +48,40 @@ def read_assignment(
     classes: Sequence[str],
     bands: Sequence[str],
     profiles: Mapping[str, Profile],
+    problems: Problems,
 ) -> Assignment:
     """Return the table of a policy.
+
+    Args:
+        document: Where it stands.
+        spec: Its fields.
+        classes: Declared content classes.
+        bands: Declared bands.
+        profiles: Declared profiles.
+        problems: What to do with a mistake.
 
     Raises:
         PolicyError: P115 a row twice, P117 names that are not declared, P118 rows that disagree.
     """
-    _declared(document, ("assign", "default"), "profile", [spec.default], profiles)
-    rows: dict[Cell, str] = {_DEFAULT: spec.default}
+    default = FULL
+    with problems.part():
+        _declared(document, ("assign", "default"), "profile", [spec.default], profiles)
+        default = spec.default
+    rows: dict[Cell, str] = {_DEFAULT: default}
     places: dict[Cell, Path] = {}
-    for cell, profile, path in _rows(document, spec, classes, bands, profiles):
-        if cell in places or cell == _DEFAULT:
-            raise PolicyError(
-                "P115",
-                observed="a row without class and band"
-                if cell == _DEFAULT
-                else f"{_said(cell)} twice",
-                expected="one row per class, band or pair; the rest is the default",
-                where=document.where(path),
-            )
-        rows[cell], places[cell] = profile, path
-    table = {
-        (name, band): _chosen(document, rows, places, name, band)
-        for name in classes or (None,)
-        for band in bands or (None,)
-    }
+    for number, row in enumerate(spec.by):
+        path: Path = ("assign", "by", number)
+        with problems.part():
+            for cell in _cells(document, row, path, classes, bands, profiles):
+                if cell in places or cell == _DEFAULT:
+                    raise _repeated(document, path, cell)
+                rows[cell], places[cell] = row.profile, path
+    table: dict[Cell, str] = {}
+    for name in classes or (None,):
+        for band in bands or (None,):
+            table[name, band] = default
+            with problems.part():
+                table[name, band] = _chosen(document, rows, places, name, band)
     by = {
         (name, band): _agreed(table, name, band)
         for name in (*classes, None)
@@ -90,26 +100,33 @@ def _agreed(table: Mapping[Cell, str], name: str | None, band: str | None) -> st
     return found.pop() if len(found) == 1 else LEAST
 
 
-def _rows(
+def _cells(
     document: Document,
-    spec: AssignSpec,
+    row: AssignRow,
+    path: Path,
     classes: Sequence[str],
     bands: Sequence[str],
     profiles: Mapping[str, Profile],
-) -> Iterator[tuple[Cell, str, Path]]:
-    for number, row in enumerate(spec.by):
-        path: Path = ("assign", "by", number)
-        named = {"class": row.content_class, "band": row.band}
-        lists: dict[str, Sequence[str | None]] = {}
-        for field, allowed in (("class", classes), ("band", bands)):
-            value = named[field]
-            names = [value] if isinstance(value, str) else value or []
-            _declared(document, (*path, field), field, names, allowed)
-            lists[field] = names or (None,)
-        _declared(document, (*path, "profile"), "profile", [row.profile], profiles)
-        for name in lists["class"]:
-            for band in lists["band"]:
-                yield (name, band), row.profile, path
+) -> list[Cell]:
+    """Return the cells that a row fills; all its names are declared."""
+    named = {"class": row.content_class, "band": row.band}
+    lists: dict[str, Sequence[str | None]] = {}
+    for field, allowed in (("class", classes), ("band", bands)):
+        value = named[field]
+        names = [value] if isinstance(value, str) else value or []
+        _declared(document, (*path, field), field, names, allowed)
+        lists[field] = names or (None,)
+    _declared(document, (*path, "profile"), "profile", [row.profile], profiles)
+    return [(name, band) for name in lists["class"] for band in lists["band"]]
+
+
+def _repeated(document: Document, path: Path, cell: Cell) -> PolicyError:
+    return PolicyError(
+        "P115",
+        observed="a row without class and band" if cell == _DEFAULT else f"{_said(cell)} twice",
+        expected="one row per class, band or pair; the rest is the default",
+        where=document.where(path),
+    )
 
 
 def _chosen(

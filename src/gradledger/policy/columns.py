@@ -31,8 +31,7 @@ _HINTS: Final = {
     "bool": "convert the column to true and false",
     "timestamp": "parse the column into timestamps; without a zone they are taken as UTC",
 }
-#: Beyond so many cells, tuples are sorted instead of counted in a table.
-_MAX_CELLS: Final = 1 << 22
+#: Beyond so many cells the key of a tuple would not fit into 64 bits.
 _MAX_RADIX: Final = 1 << 62
 #: First and last moment that Python, and so a record, can hold, in microseconds since 1970.
 _FIRST_MOMENT: Final = -62_135_596_800_000_000
@@ -76,7 +75,9 @@ def encode(name: str, declared: str, column: Any) -> Coded:
     return Coded(values, pc.add(codes, 1).fill_null(0).to_numpy())
 
 
-def distinct(codes: Sequence[NDArray[np.int64]], num_rows: int) -> tuple[NDArray[np.int64], Any]:
+def distinct(
+    codes: Sequence[NDArray[np.int64]], num_rows: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Return the distinct tuples over several columns of codes.
 
     Args:
@@ -92,20 +93,19 @@ def distinct(codes: Sequence[NDArray[np.int64]], num_rows: int) -> tuple[NDArray
     for column in codes:
         radix = int(column.max(initial=0)) + 1
         if num_cells * radix > _MAX_RADIX:
-            uniques, key = np.unique(key, return_inverse=True)
-            num_cells = len(uniques)
+            key, num_cells = _recoded(key)
         key = key * radix + column
         num_cells *= radix
-    if num_cells > max(_MAX_CELLS, 4 * num_rows):
-        uniques, key = np.unique(key, return_inverse=True)
-        num_cells = len(uniques)
-    first_row = np.full(num_cells, -1, np.int64)
+    key, num_tuples = _recoded(key)
+    first_row = np.empty(num_tuples, np.int64)
     first_row[key[::-1]] = np.arange(num_rows - 1, -1, -1)  # the last write, the first row, wins
-    present = np.flatnonzero(first_row >= 0)
-    order = np.argsort(first_row[present], kind="stable")
-    place = np.empty(num_cells, np.int32)
-    place[present[order]] = np.arange(len(present), dtype=np.int32)
-    return first_row[present[order]], place[key]
+    return first_row, key.astype(np.int32)
+
+
+def _recoded(key: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
+    """Number keys in order of appearance; by hashing, which is faster than sorting."""
+    encoded = pa.array(key).dictionary_encode()
+    return encoded.indices.to_numpy().astype(np.int64), len(encoded.dictionary)
 
 
 def rows_of(coded: Coded, rows: NDArray[np.int64]) -> pa.Array:

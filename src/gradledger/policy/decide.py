@@ -7,65 +7,21 @@ evaluated over these, as columns; only the distinct decisions become Python obje
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from gradledger.errors import PolicyError
-from gradledger.policy.assign import UNKNOWN_LABEL
 from gradledger.policy.columns import Coded, distinct, encode, rows_of
+from gradledger.policy.decided import Decisions
 from gradledger.policy.evaluate import EvidenceFunction, evaluate, gather_evidence
-from gradledger.policy.explain import reason
 from gradledger.policy.place import shown
 from gradledger.policy.policy import Policy
-from gradledger.policy.profile import NO_PROFILE
 from gradledger.policy.sql import TRUE, UNKNOWN
-from gradledger.policy.verdict import (
-    ADMIT,
-    NOT_KNOWN,
-    Truths,
-    bands_of,
-    determining,
-    first_matching,
-    verdicts,
-)
-from gradledger.schema import VERDICTS, Decision, RuleTruth
-
-#: Truth values of rules, as records name them.
-TRUTH_NAMES: Final = ("false", "unknown", "true")
-
-
-@dataclass(frozen=True)
-class Decisions:
-    """What a policy decided for every example of a data set.
-
-    Attributes:
-        distinct: One decision per distinct attribute tuple, in order of first appearance.
-        code: For every example the place of its decision in ``distinct``; int32.
-        bands: Band of every distinct decision; ``unknown`` where its measure is missing, empty
-            where the policy declares no bands.
-    """
-
-    distinct: list[Decision]
-    code: NDArray[np.int32]
-    bands: list[str]
-
-    def count(self) -> dict[str, int]:
-        """Return the number of examples of each verdict that occurs, the strongest first."""
-        sizes = np.bincount(self.code, minlength=len(self.distinct))
-        found = {
-            verdict: sum(
-                int(size)
-                for size, decision in zip(sizes, self.distinct, strict=True)
-                if decision.verdict == verdict
-            )
-            for verdict in VERDICTS
-        }
-        return {verdict: count for verdict, count in found.items() if count}
+from gradledger.policy.verdict import NOT_KNOWN, Truths, bands_of, first_matching, verdicts
 
 
 def decide(
@@ -109,7 +65,20 @@ def decide(
     rows, code = distinct([column.codes for column in coded.values()], num_rows)
     values = {name: rows_of(column, rows) for name, column in coded.items()}
     truths = _truths(policy, coded, values, rows, moment, functions or {})
-    return _Records(policy, values, truths, moment).decisions(code)
+    rules = truths[: len(policy.rules)]
+    return Decisions(
+        policy=policy,
+        decided_at=moment.isoformat(),
+        code=code,
+        attributes={
+            name: Coded(column.values, column.codes[rows]) for name, column in coded.items()
+        },
+        truths=rules,
+        class_truths=truths[len(policy.rules) :],
+        verdicts=verdicts(rules, [rule.effect for rule in policy.rules]),
+        classes=first_matching(truths[len(policy.rules) :]),
+        band_places=_bands(policy, values, len(rows)),
+    )
 
 
 def _columns(
@@ -179,79 +148,9 @@ def _truths(
     return evaluate(trees, values, evidence, len(rows), now)
 
 
-class _Records:
-    """Makes records of the distinct decisions."""
-
-    def __init__(
-        self, policy: Policy, values: Mapping[str, pa.Array], truths: Truths, now: datetime
-    ) -> None:
-        self._policy, self._decided_at = policy, now.isoformat()
-        self._rules = truths[: len(policy.rules)]
-        self._effects = [rule.effect for rule in policy.rules]
-        self._verdicts = verdicts(self._rules, self._effects)
-        self._classes = first_matching(truths[len(policy.rules) :])
-        self._bands = np.full(truths.shape[1], NOT_KNOWN, np.int32)
-        if policy.bands is not None:
-            measure = values[policy.bands.attribute].cast(pa.float64())
-            self._bands = bands_of(measure.to_numpy(zero_copy_only=False), policy.bands.edges)
-        self._values = {name: _plain(column) for name, column in values.items()}
-        self._patterns: dict[bytes, tuple[RuleTruth, ...]] = {}
-        self._reasons: dict[tuple[bytes, tuple[str, ...]], str] = {}
-
-    def decisions(self, code: NDArray[np.int32]) -> Decisions:
-        patterns = np.ascontiguousarray(self._rules.T)
-        found = [self._decision(number, patterns[number]) for number in range(len(patterns))]
-        names = (*self._policy.bands.names, UNKNOWN_LABEL) if self._policy.bands else ("",)
-        return Decisions(found, code, [names[band] for band in self._bands])
-
-    def _decision(self, number: int, pattern: NDArray[np.uint8]) -> Decision:
-        policy, verdict = self._policy, int(self._verdicts[number])
-        attributes = {name: column[number] for name, column in self._values.items()}
-        missing = tuple(name for name, value in attributes.items() if value is None)
-        key = pattern.tobytes()
-        if key not in self._patterns:
-            self._patterns[key] = self._rule_truths(pattern, verdict)
-        truths = self._patterns[key]
-        if (key, missing) not in self._reasons:
-            self._reasons[key, missing] = self._reason(VERDICTS[verdict], truths, missing)
-        place, band = int(self._classes[number]), int(self._bands[number])
-        content_class = None if place == NOT_KNOWN else policy.classes[place].id
-        band_name = None if band == NOT_KNOWN or policy.bands is None else policy.bands.names[band]
-        return Decision(
-            decision=number,
-            verdict=VERDICTS[verdict],
-            content_class=content_class or UNKNOWN_LABEL,
-            profile=policy.assignment.by[content_class, band_name]
-            if verdict == ADMIT
-            else NO_PROFILE,
-            policy_digest=policy.digest,
-            policy_id=policy.id,
-            policy_version=policy.version,
-            decided_at=self._decided_at,
-            attributes=attributes,
-            truths=truths,
-            reason=self._reasons[key, missing],
-        )
-
-    def _rule_truths(self, pattern: NDArray[np.uint8], verdict: int) -> tuple[RuleTruth, ...]:
-        rests = determining(pattern, self._effects, verdict)
-        return tuple(
-            RuleTruth(rule.id, rule.effect, TRUTH_NAMES[truth], on)
-            for rule, truth, on in zip(self._policy.rules, pattern, rests, strict=True)
-        )
-
-    def _reason(self, verdict: str, truths: Sequence[RuleTruth], missing: Sequence[str]) -> str:
-        resting = [
-            (rule, truth.truth == "unknown")
-            for rule, truth in zip(self._policy.rules, truths, strict=True)
-            if truth.determining
-        ]
-        return reason(verdict, resting, missing)
-
-
-def _plain(column: pa.Array) -> list[Any]:
-    """Return values as records keep them: moments as ISO 8601 text in UTC."""
-    return [
-        value.replace(tzinfo=UTC).isoformat() if isinstance(value, datetime) else value
-        for value in column.to_pylist()
-    ]
+def _bands(policy: Policy, values: Mapping[str, pa.Array], num_tuples: int) -> NDArray[np.int32]:
+    """Return the place of the band of every distinct tuple."""
+    if policy.bands is None:
+        return np.full(num_tuples, NOT_KNOWN, np.int32)
+    measure = values[policy.bands.attribute].cast(pa.float64())
+    return bands_of(measure.to_numpy(zero_copy_only=False), policy.bands.edges)

@@ -54,7 +54,37 @@ def check_fields(document: Document) -> PolicySpec:
     try:
         return PolicySpec.model_validate(content)
     except ValidationError as error:
-        raise _first(document, error.errors(include_url=False)) from None
+        raise _first(document, _own_errors(error)) from None
+
+
+def field_problems(document: Document) -> list[tuple[Path, PolicyError]]:
+    """Return every mistake in the fields of a document that is a mapping of this format."""
+    try:
+        PolicySpec.model_validate(document.content)
+    except ValidationError as error:
+        errors = _own_errors(error)
+    else:
+        return []
+    placed = [(_path(document.content, found["loc"]), found) for found in errors]
+    seen: dict[tuple[Path, str], tuple[Path, PolicyError]] = {}
+    for path, found in placed:
+        missing = str(found["loc"][-1]) if found["type"] == "missing" else ""
+        seen.setdefault((path, missing), (path, _problem(document, path, found, placed)))
+    return list(seen.values())
+
+
+def _own_errors(error: ValidationError) -> list[ErrorDetails]:
+    """Return pydantic's errors without lists that are too short for want of items in error."""
+    errors = error.errors(include_url=False)
+    return [
+        found
+        for found in errors
+        if found["type"] != "too_short"
+        or not any(
+            other is not found and other["loc"][: len(found["loc"])] == found["loc"]
+            for other in errors
+        )
+    ]
 
 
 def _first(document: Document, errors: list[ErrorDetails]) -> PolicyError:
@@ -62,6 +92,13 @@ def _first(document: Document, errors: list[ErrorDetails]) -> PolicyError:
     placed = [(_path(document.content, error["loc"]), error) for error in errors]
     unknown = [pair for pair in placed if pair[1]["type"] == "extra_forbidden"]
     path, first = min(unknown or placed, key=lambda pair: document.span(pair[0]).start)
+    return _problem(document, path, first, placed)
+
+
+def _problem(
+    document: Document, path: Path, first: ErrorDetails, placed: list[tuple[Path, ErrorDetails]]
+) -> PolicyError:
+    """Return one of pydantic's errors as ours; others at its place say what else was wanted."""
     if first["type"] == "extra_forbidden":
         return _unknown_field(document, path)
     if first["type"] == "missing":

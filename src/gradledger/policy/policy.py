@@ -43,12 +43,21 @@ class Rule:
 
 @dataclass(frozen=True)
 class ContentClass:
-    """One content class, with the predicate that makes an example belong to it."""
+    """One content class, with the predicate that makes an example belong to it.
+
+    Attributes:
+        id: Its name within the policy.
+        tree: The predicate.
+        text: The predicate as written.
+        description: What it is for.
+        reads: Attributes that it reads.
+    """
 
     id: str
     tree: Predicate
     text: str
     description: str
+    reads: tuple[str, ...]
 
 
 @dataclass(frozen=True)

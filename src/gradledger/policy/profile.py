@@ -10,6 +10,7 @@ from gradledger.errors import PolicyError
 from gradledger.policy.document import Document, Path
 from gradledger.policy.model import MAX_WEIGHT, ProfileSpec
 from gradledger.policy.place import shown
+from gradledger.policy.problems import Problems
 from gradledger.policy.selector import Selector
 
 #: Every block in full; always there.
@@ -80,8 +81,15 @@ def resolve_profile(profile: Profile, blocks: Sequence[str]) -> list[float]:
     return weights
 
 
-def read_profiles(document: Document, specs: Mapping[str, ProfileSpec]) -> dict[str, Profile]:
+def read_profiles(
+    document: Document, specs: Mapping[str, ProfileSpec], problems: Problems
+) -> dict[str, Profile]:
     """Return the declared profiles and ``full``, checked as far as this goes without a model.
+
+    Args:
+        document: Where they stand.
+        specs: Their fields.
+        problems: What to do with a mistake.
 
     Raises:
         PolicyError: P116 a reserved name, P141 weights out of range, P144 malformed selectors.
@@ -89,15 +97,17 @@ def read_profiles(document: Document, specs: Mapping[str, ProfileSpec]) -> dict[
     profiles = {FULL: Profile(FULL, 1.0, description="every block in full")}
     for name, spec in specs.items():
         path: Path = ("profiles", name)
-        profile = _read(document, path, name, spec)
+        profile = _read(document, path, name, spec, problems)
         if name in {LEAST, NO_PROFILE} or (name == FULL and not profile.is_full):
             expected = "weight 1 everywhere" if name == FULL else "another name"
-            raise PolicyError(
-                "P116",
-                observed=f"a profile named {name!r}",
-                expected=expected,
-                where=document.where(path, key=True),
-                hint="give it a name of its own",
+            problems.add(
+                PolicyError(
+                    "P116",
+                    observed=f"a profile named {name!r}",
+                    expected=expected,
+                    where=document.where(path, key=True),
+                    hint="give it a name of its own",
+                )
             )
         profiles[name] = profile
     return profiles
@@ -115,21 +125,26 @@ def least_of(profiles: Iterable[Profile]) -> Profile:
     )
 
 
-def _read(document: Document, path: Path, name: str, spec: ProfileSpec) -> Profile:
+def _read(
+    document: Document, path: Path, name: str, spec: ProfileSpec, problems: Problems
+) -> Profile:
     limit = float(spec.max)
     if not 0 < limit <= MAX_WEIGHT:
-        raise _out_of_range(document, (*path, "max"), spec.max, f"above 0, at most {MAX_WEIGHT:g}")
+        expected = f"above 0, at most {MAX_WEIGHT:g}"
+        problems.add(_out_of_range(document, (*path, "max"), spec.max, expected))
+        limit = MAX_WEIGHT
     allowed = f"between 0 and {limit:g}, the profile's maximum"
     if not 0 <= spec.default <= limit:
-        raise _out_of_range(document, (*path, "default"), spec.default, allowed)
+        problems.add(_out_of_range(document, (*path, "default"), spec.default, allowed))
     weights = []
     for number, entry in enumerate(spec.weights):
         inner = (*path, "weights", number)
         if not 0 <= entry.weight <= limit:
-            raise _out_of_range(document, (*inner, "weight"), entry.weight, allowed)
+            problems.add(_out_of_range(document, (*inner, "weight"), entry.weight, allowed))
         selector = Selector(entry.blocks, document.where((*inner, "blocks")))
-        selector.check()
-        weights.append((selector, float(entry.weight)))
+        with problems.part():
+            selector.check()
+            weights.append((selector, float(entry.weight)))
     return Profile(name, float(spec.default), limit, tuple(weights), description=spec.description)
 
 

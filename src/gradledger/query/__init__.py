@@ -8,6 +8,10 @@ from gradledger.query.inert import inert
 from gradledger.query.info import info
 from gradledger.query.measures import MEASURES
 from gradledger.query.orphans import orphans
+from gradledger.query.policy_check import check_policy
+from gradledger.query.policy_diff import diff_policies
+from gradledger.query.policy_explain import explain_example, explain_record
+from gradledger.query.policy_simulate import simulate_policy
 from gradledger.query.ranking import ORDERS
 from gradledger.query.records import Records, open_records
 from gradledger.query.steps import steps
@@ -23,13 +27,18 @@ __all__ = [
     "Records",
     "Table",
     "books",
+    "check_policy",
     "decide",
     "decisions",
+    "diff_policies",
+    "explain_example",
+    "explain_record",
     "follow",
     "inert",
     "info",
     "open_records",
     "orphans",
+    "simulate_policy",
     "steps",
     "trace",
 ]

@@ -41,12 +41,14 @@ class Column:
         header: What is shown above it, unit included.
         kind: ``text``, ``integer``, ``share`` (signed fraction), ``number`` or ``flag``.
         in_text: False for columns that only Arrow and JSON carry, because pages are narrow.
+        wraps: Whether long cells go on in the next line, in place of being cut.
     """
 
     name: str
     header: str
     kind: str = "text"
     in_text: bool = True
+    wraps: bool = False
 
     @property
     def is_words(self) -> bool:

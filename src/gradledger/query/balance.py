@@ -49,6 +49,6 @@ def balance_table(records: Records, matched: Matched, span: Span) -> Table:
         Column("ratio", "ratio", "number"),
         Column("step", "step", "integer"),
         Column("group", "group"),
-        Column("what", "what it is"),
+        Column("what", "what it is", wraps=True),
     )
     return Table("balance", "Balance: largest ratios and their places", columns, tuple(rows))

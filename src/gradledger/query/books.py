@@ -180,7 +180,7 @@ def _basis(basis: str, whole: Mapping[str, float]) -> Table:
         Column("line", "line"),
         Column("norm", "norm", "number"),
         Column("share", "share of |delta|^2", "share"),
-        Column("what", "what it is"),
+        Column("what", "what it is", wraps=True),
     )
     return Table(basis, f"{basis.capitalize()} basis, all of these groups", columns, tuple(rows))
 
@@ -199,7 +199,7 @@ def _displacement(records: Records, matched: Matched, span: Span) -> list[Table]
     columns = (
         Column("line", "line"),
         Column("share", "share of |D|^2", "share"),
-        Column("what", "what it is"),
+        Column("what", "what it is", wraps=True),
     )
     return [Table("displacement", "Who owns the displacement", columns, tuple(rows))]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gradledger.query.answer import Answer, Column, Table
@@ -76,13 +77,16 @@ def decisions(records: Records) -> Answer:
     rows = records.ask(
         """
         SELECT d.verdict, d."class", d.profile, d.policy_id || '@' || d.policy_version,
-               coalesce(sum(e.examples), 0)::BIGINT, coalesce(sum(v.visits), 0)::BIGINT, d.reason
+               coalesce(sum(e.examples), 0)::BIGINT, coalesce(sum(v.visits), 0)::BIGINT, d.reason,
+               t.rules
         FROM decisions d
+        LEFT JOIN (SELECT decision, string_agg(rule, ', ' ORDER BY rule) AS rules
+                   FROM truths WHERE determining GROUP BY 1) t USING (decision)
         LEFT JOIN (SELECT decision, count(*) AS examples FROM examples GROUP BY 1) e
             USING (decision)
         LEFT JOIN (SELECT decision, count(*) AS visits FROM visits GROUP BY 1) v
             USING (decision)
-        GROUP BY 1, 2, 3, 4, 7 ORDER BY 5 DESC, 2, 3, 4, 7
+        GROUP BY 1, 2, 3, 4, 7, 8 ORDER BY 5 DESC, 2, 3, 4, 7
         """
     )
     rows.sort(key=lambda row: VERDICTS.index(row[0]) if row[0] in VERDICTS else len(VERDICTS))
@@ -90,10 +94,12 @@ def decisions(records: Records) -> Answer:
         Column("verdict", "verdict"),
         Column("class", "class"),
         Column("profile", "profile"),
-        Column("policy", "policy"),
+        # One policy for all rows is told once, among the facts.
+        Column("policy", "policy", in_text=len({row[3] for row in rows}) > 1),
         Column("examples", "examples", "integer"),
         Column("visits", "visits", "integer"),
-        Column("reason", "reason"),
+        Column("reason", "reason", in_text=False),
+        Column("rules", "rests on"),
     )
     astray = sum(row[5] for row in rows if row[0] != "admit")
     notes = ["refused first; one row per verdict, class, profile, policy and reason"]
@@ -110,9 +116,27 @@ def decisions(records: Records) -> Answer:
         title="Decisions: what was admitted, what was refused and why",
         kind="accounting",
         facts={"examples": totals, "policy": records.begin.policy or "none"},
-        tables=(Table("decisions", "By verdict", columns, tuple(rows)),),
+        tables=(Table("decisions", "By verdict", columns, tuple(rows)), _reasons(rows)),
         notes=tuple(notes),
     )
+
+
+def _reasons(rows: Sequence[Sequence[Any]]) -> Table:
+    """Tell each reason once, in full: a column of them would be cut on a page."""
+    counts: dict[tuple[str, str, str], int] = {}
+    for verdict, *_, examples, _, reason, _ in rows:
+        for part in re.split("; (?=rule )", str(reason)):
+            named = re.match(r"rule ([^\s:]+):? (.*)", part)
+            key = (verdict, *named.groups()) if named else (verdict, "", part)
+            counts[key] = counts.get(key, 0) + examples
+    columns = (
+        Column("verdict", "verdict"),
+        Column("rule", "rule"),
+        Column("examples", "examples", "integer"),
+        Column("reason", "reason", wraps=True),
+    )
+    cells = tuple((verdict, rule, n, why) for (verdict, rule, why), n in counts.items())
+    return Table("reasons", "Why", columns, cells)
 
 
 def _decided(records: Records, shown: Mapping[int, int]) -> Table:

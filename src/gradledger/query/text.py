@@ -115,8 +115,8 @@ def _table(table: Table, width: int) -> RenderableType:
         grid.add_column(
             Text(inert(column.header, _CELL)),
             justify="left" if column.is_words else "right",
-            overflow="ellipsis",
-            no_wrap=True,
+            overflow="fold" if column.wraps else "ellipsis",
+            no_wrap=not column.wraps,
             width=wide,
         )
     number = 0
@@ -124,7 +124,8 @@ def _table(table: Table, width: int) -> RenderableType:
         if row is None:
             grid.add_row(Text("...", style="dim"))
             continue
-        grid.add_row(*(Text(_crop(c[number], w)) for c, w in zip(cells, widths, strict=True)))
+        shown = zip(columns, cells, widths, strict=True)
+        grid.add_row(*(Text(c[number] if k.wraps else _crop(c[number], w)) for k, c, w in shown))
         number += 1
     below = []
     if len(rows) != len(table.rows):
@@ -165,7 +166,8 @@ def _widths(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: in
     ]
     words = [place for place, column in enumerate(columns) if column.is_words]
     for place in words:
-        widths[place] = min(widths[place], _CELL)
+        if not columns[place].wraps:
+            widths[place] = min(widths[place], _CELL)
     excess = _INDENT + sum(widths) + 2 * len(widths) - width
     while excess > 0 and words:
         widest = max(words, key=lambda place: widths[place])

@@ -158,6 +158,8 @@ def _example_columns(scope: Scope, ranked: Ranked) -> dict[str, list[Any]]:
             of_decision.get(row[6], (None,) * 4),
             strict=True,
         )
+        if "source" in values:  # Names mostly tell it already: the first to go on a narrow page.
+            values["source"] = values.pop("source")
         for name, value in values.items():
             columns.setdefault(name, []).append(value)
     return columns
@@ -188,7 +190,7 @@ def _lines(scope: Scope, ranked: Ranked, denominator: float, lines: dict[str, fl
     columns = (
         Column("line", "line"),
         Column("share", _SHARE_HEADERS[scope.measure], "share"),
-        Column("what", "what it is"),
+        Column("what", "what it is", wraps=True),
     )
     return Table("lines", "Everything that moved these parameters", columns, rows)
 

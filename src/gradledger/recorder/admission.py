@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,11 +12,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gradledger.canon import canonical_json
 from gradledger.errors import InputError
 from gradledger.policy import Policy, decide
 from gradledger.rights import satisfies
-from gradledger.schema import Decision
 from gradledger.segment import SealedSegment, SegmentWriter
 
 #: Columns that the ledger itself uses; metadata may not.
@@ -43,15 +41,27 @@ RESERVED = frozenset(
 
 @dataclass(frozen=True)
 class Admission:
-    """Decisions on one data set.
+    """Decisions on one data set, as columns.
 
     Attributes:
-        distinct: One decision per distinct attribute tuple.
-        code: For every example, the place of its decision in ``distinct``.
+        code: For every example, the place of its decision among the distinct ones.
+        admitted: Whether each distinct decision admits.
+        profiles: Depth profile of each distinct decision; dictionary-coded.
+        columns: The table of decisions, one row per distinct decision, but for their numbers.
+        truths: The table of truths, likewise; decisions first, rules within.
+        num_rules: Rows of ``truths`` per decision.
     """
 
-    distinct: list[Decision]
     code: NDArray[np.int32]
+    admitted: NDArray[np.bool_]
+    profiles: pa.DictionaryArray
+    columns: dict[str, Any]
+    truths: dict[str, Any]
+    num_rules: int
+
+    def __len__(self) -> int:
+        """Return the number of distinct decisions."""
+        return len(self.admitted)
 
 
 def metadata_table(metadata: Any, num_examples: int) -> pa.Table:
@@ -65,7 +75,7 @@ def metadata_table(metadata: Any, num_examples: int) -> pa.Table:
     elif isinstance(metadata, pa.Table):
         table = metadata
     elif isinstance(metadata, Mapping):
-        table = pa.table({name: list(column) for name, column in metadata.items()})
+        table = pa.table({name: _column(column) for name, column in metadata.items()})
     elif hasattr(metadata, "__arrow_c_stream__"):
         table = pa.table(metadata)
     else:
@@ -96,23 +106,17 @@ def metadata_table(metadata: Any, num_examples: int) -> pa.Table:
 
 def decide_admission(policy: Policy | None, table: pa.Table, now: datetime) -> Admission:
     """Decide every example; without a policy all are admitted and the record says so."""
-    if policy is not None:
-        decided = decide(policy, table, now, {"spdx_satisfies": satisfies})
-        return Admission(decided.distinct, decided.code)
-    decision = Decision(
-        decision=0,
-        verdict="admit",
-        content_class="ungoverned",
-        profile="full",
-        policy_digest="",
-        policy_id="none",
-        policy_version="",
-        decided_at=now.isoformat(),
-        attributes={},
-        truths=(),
-        reason="no policy was given to gl.record; nothing was checked",
+    if policy is None:
+        return _ungoverned(table.num_rows, now)
+    decided = decide(policy, table, now, {"spdx_satisfies": satisfies})
+    return Admission(
+        decided.code,
+        decided.admitted,
+        decided.profiles,
+        decided.columns(),
+        decided.truth_columns(),
+        len(policy.rules),
     )
-    return Admission([decision], np.zeros(table.num_rows, np.int32))
 
 
 def write_decisions(
@@ -122,51 +126,82 @@ def write_decisions(
     table: pa.Table,
     *,
     numbers: NDArray[np.int32],
-    example_ids: list[str],
-    commitments: list[bytes | None],
+    example_ids: Any,
+    commitments: Sequence[bytes | None],
 ) -> list[SealedSegment]:
-    """Write decisions, the truth of every rule, and one row per example."""
+    """Write decisions, the truth of every rule, and one row per example.
+
+    Args:
+        run_dir: The run.
+        admission: Decisions on the data set.
+        first_decision: Number of its first decision in the run.
+        table: Metadata, one row per example.
+        numbers: Example numbers.
+        example_ids: Identifiers; an Arrow array or a list.
+        commitments: Commitments to the contents, None where none was taken.
+
+    Returns:
+        The segments that were sealed.
+    """
     distinct = SegmentWriter(run_dir, "decisions/distinct", {})
     truths = SegmentWriter(run_dir, "decisions/truths", {})
-    examples = SegmentWriter(
-        run_dir,
-        "decisions/examples",
-        {name: logical_type(table, name) for name in table.column_names},
-    )
-    distinct.append(_distinct_columns(admission.distinct, first_decision))
-    rows = [
-        (first_decision + place, truth.rule, truth.effect, truth.truth, truth.determining)
-        for place, decision in enumerate(admission.distinct)
-        for truth in decision.truths
-    ]
-    names = ("decision", "rule", "effect", "truth", "determining")
-    truths.append({name: [row[place] for row in rows] for place, name in enumerate(names)})
+    logical = {name: logical_type(table, name) for name in table.column_names}
+    examples = SegmentWriter(run_dir, "decisions/examples", logical)
+    decisions = np.arange(first_decision, first_decision + len(admission), dtype=np.int32)
+    distinct.append({"decision": decisions, **admission.columns})
+    truths.append({"decision": np.repeat(decisions, admission.num_rules), **admission.truths})
     examples.append(
         {
             "example": numbers,
             "example_id": example_ids,
             "decision": admission.code + np.int32(first_decision),
-            "content": [value.hex() if value is not None else None for value in commitments],
-            **{name: table.column(name).to_pylist() for name in table.column_names},
+            "content": _hex(commitments),
+            **{name: whole_column(table.column(name)) for name in table.column_names},
         }
     )
     sealed = [writer.seal() for writer in (distinct, truths, examples)]
     return [segment for segment in sealed if segment is not None]
 
 
-def _distinct_columns(decisions: list[Decision], first: int) -> dict[str, list[Any]]:
-    return {
-        "decision": [first + place for place in range(len(decisions))],
-        "verdict": [value.verdict for value in decisions],
-        "class": [value.content_class for value in decisions],
-        "profile": [value.profile for value in decisions],
-        "policy_digest": [value.policy_digest for value in decisions],
-        "policy_id": [value.policy_id for value in decisions],
-        "policy_version": [value.policy_version for value in decisions],
-        "decided_at": [value.decided_at for value in decisions],
-        "attributes": [canonical_json(value.attributes).decode() for value in decisions],
-        "reason": [value.reason for value in decisions],
+def _ungoverned(num_examples: int, now: datetime) -> Admission:
+    """Return the one decision of a run without a policy."""
+    columns: dict[str, Any] = {
+        "verdict": ["admit"],
+        "class": ["ungoverned"],
+        "profile": ["full"],
+        "policy_digest": [""],
+        "policy_id": ["none"],
+        "policy_version": [""],
+        "decided_at": [now.isoformat()],
+        "attributes": ["{}"],
+        "reason": ["no policy was given to gl.record; nothing was checked"],
     }
+    return Admission(
+        np.zeros(num_examples, np.int32),
+        np.ones(1, np.bool_),
+        pa.array(columns["profile"]).dictionary_encode(),
+        columns,
+        {"rule": [], "effect": [], "truth": [], "determining": []},
+        0,
+    )
+
+
+def _column(values: Any) -> Any:
+    """Return a column that Arrow takes as it is, else as a list."""
+    return values if isinstance(values, pa.Array | pa.ChunkedArray) else list(values)
+
+
+def _hex(commitments: Sequence[bytes | None]) -> Any:
+    if not any(commitments):
+        return pa.nulls(len(commitments), pa.string())
+    return [value.hex() if value is not None else None for value in commitments]
+
+
+def whole_column(column: pa.ChunkedArray) -> Any:
+    """Return a column without what the ledger does not keep: parts of a microsecond."""
+    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+        return column.cast(pa.timestamp("us", column.type.tz), safe=False)
+    return column
 
 
 def logical_type(table: pa.Table, name: str) -> str:

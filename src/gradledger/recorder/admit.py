@@ -8,9 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from gradledger.policy import Policy
-from gradledger.recorder.admission import decide_admission, metadata_table, write_decisions
+from gradledger.recorder.admission import (
+    Admission,
+    decide_admission,
+    metadata_table,
+    write_decisions,
+)
 from gradledger.recorder.examples import AdmittedDataset, Examples
 from gradledger.recorder.presented import item_digest
 from gradledger.recorder.recorded_admission import (
@@ -22,7 +29,6 @@ from gradledger.recorder.recorded_admission import (
 )
 from gradledger.recorder.salts import Salts
 from gradledger.recorder.weights import FULL, DepthWeights
-from gradledger.schema import Decision
 
 
 class Admitter:
@@ -75,33 +81,21 @@ class Admitter:
             return self._recognise(dataset, metadata, examples, weights)
         table = metadata_table(metadata, len(dataset))
         admission = decide_admission(self._policy, table, self._now)
-        profiles = [self._profile(decision, weights) for decision in admission.distinct]
-        admitted = np.asarray([d.verdict == "admit" for d in admission.distinct], np.bool_)
-        code = admission.code
-        profile = np.asarray(profiles, np.int32)[code]
-        check(profile[admitted[code]])
-        names = table.column_names
-        sources = (
-            [str(value) for value in table.column("source").to_pylist()]
-            if "source" in names
-            else ["data"] * table.num_rows
-        )
-        keys = (
-            [str(value) for value in table.column("key").to_pylist()]
-            if "key" in names
-            else [f"{len(examples) + place}" for place in range(table.num_rows)]
-        )
+        admitted, code = admission.admitted, admission.code
+        profile = self._profiles_in_force(admission, weights)[code]
+        is_admitted = admitted[code]
+        check(profile[is_admitted])
+        first = len(examples)
+        sources = _named(table, "source")
         commitments: list[bytes | None] = [None] * table.num_rows
         if self._verify_content:
             commitments = [
                 self.salts.commit(source, item_digest(dataset[place]))
-                for place, source in enumerate(sources)
+                for place, source in enumerate(sources.to_pylist())
             ]
-        ids = [
-            self.salts.identify(f"{len(examples) + place}:{key}") for place, key in enumerate(keys)
-        ]
+        ids = self.salts.identify(first, table.num_rows)
         numbers = examples.extend(
-            code + np.int32(self._num_decisions), profile, admitted[code], sources, commitments, ids
+            code + np.int32(self._num_decisions), profile, is_admitted, sources, commitments, ids
         )
         # Salts first: without them the commitments could never be compared again.
         self.salts.save()
@@ -116,13 +110,13 @@ class Admitter:
         )
         write_admission(
             self._run_dir,
-            (self._num_admissions, len(examples) - len(numbers), self._num_decisions),
-            (table.num_rows, len(admission.distinct)),
+            (self._num_admissions, first, self._num_decisions),
+            (table.num_rows, len(admission)),
             sealed,
         )
         self._num_admissions += 1
-        self._num_decisions += len(admission.distinct)
-        kept = np.flatnonzero(admitted[code])
+        self._num_decisions += len(admission)
+        kept = np.flatnonzero(is_admitted)
         return AdmittedDataset(dataset, kept.tolist(), numbers[kept].tolist())
 
     def _recognise(
@@ -130,37 +124,47 @@ class Admitter:
     ) -> AdmittedDataset:
         """Take the decisions that stand, after comparing metadata and content with them."""
         recorded = load_admission(self._run_dir, self._recorded[self._num_admissions])
-        compare_metadata(recorded, metadata, len(dataset))
-        sources = [str(value) for value in recorded.columns.get("source", [])]
-        sources = sources or ["data"] * len(recorded.code)
-        for place, (source, content) in enumerate(zip(sources, recorded.contents, strict=True)):
-            if content is not None:
+        table = compare_metadata(recorded, metadata, len(dataset))
+        sources = _named(table, "source")
+        if any(recorded.contents):
+            pairs = zip(sources.to_pylist(), recorded.contents, strict=True)
+            for place, (source, content) in enumerate(pairs):
                 found = self.salts.commit(source, item_digest(dataset[place]))
                 compare_content(recorded, place, found, content)
-        admitted = np.asarray([verdict == "admit" for verdict in recorded.verdicts], np.bool_)
-        profile = np.asarray(
-            [
-                weights.add(name, self._profiles[name]) if admits else weights.names.index(FULL)
-                for name, admits in zip(recorded.profiles, admitted, strict=True)
-            ],
-            np.int32,
-        )
-        code, first = recorded.code, np.int32(recorded.record.first_decision)
+        admission = recorded.admission
+        code = admission.code
+        is_admitted = admission.admitted[code]
         numbers = examples.extend(
-            code + first,
-            profile[code],
-            admitted[code],
+            code + np.int32(recorded.record.first_decision),
+            self._profiles_in_force(admission, weights)[code],
+            is_admitted,
             sources,
             recorded.contents,
             recorded.example_ids,
         )
         self._num_admissions += 1
-        self._num_decisions = recorded.record.first_decision + recorded.record.num_decisions
-        kept = np.flatnonzero(admitted[code])
+        self._num_decisions = recorded.record.first_decision + len(admission)
+        kept = np.flatnonzero(is_admitted)
         return AdmittedDataset(dataset, kept.tolist(), numbers[kept].tolist())
 
-    def _profile(self, decision: Decision, weights: DepthWeights) -> int:
-        """Put the profile of an admitted decision into force; return its number."""
-        if decision.verdict != "admit":
-            return weights.names.index(FULL)
-        return weights.add(decision.profile, self._profiles[decision.profile])
+    def _profiles_in_force(self, admission: Admission, weights: DepthWeights) -> NDArray[np.int32]:
+        """Put the profiles of admitted decisions into force; return the number for each decision.
+
+        Those that are not admitted act nowhere; they bear the number of ``full``.
+        """
+        codes = admission.profiles.indices.to_numpy()
+        numbers = np.full(len(admission.profiles.dictionary), weights.names.index(FULL), np.int32)
+        for code in dict.fromkeys(codes[admission.admitted].tolist()):
+            name = admission.profiles.dictionary[code].as_py()
+            numbers[code] = weights.add(name, self._profiles[name])
+        return np.where(admission.admitted, numbers[codes], np.int32(weights.names.index(FULL)))
+
+
+def _named(table: pa.Table, name: str) -> pa.Array:
+    """Return the column that names the source of every example, ``data`` where there is none."""
+    if name not in table.column_names:
+        return pa.repeat("data", table.num_rows)
+    column = table.column(name)
+    if pa.types.is_string(column.type):
+        return column.fill_null("None").combine_chunks()
+    return pa.array([str(value) for value in column.to_pylist()], pa.string())

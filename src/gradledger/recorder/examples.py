@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Subset
 
@@ -31,6 +32,30 @@ class AdmittedDataset(Dataset[Any]):
         return self.dataset[self.indices[index]]
 
 
+class Sources:
+    """Source of every example, by number: few names, one code per example."""
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+        self._codes: NDArray[np.int32] = np.empty(0, np.int32)
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        return len(self._codes)
+
+    def __getitem__(self, number: int) -> str:
+        """Return the source of one example."""
+        return self._names[int(self._codes[number])]
+
+    def extend(self, sources: Any) -> None:
+        """Add the sources of further examples: an Arrow array or a sequence of text."""
+        given = sources if isinstance(sources, pa.Array) else pa.array(sources, pa.string())
+        coded = given.dictionary_encode()
+        codes = coded.indices.to_numpy().astype(np.int32) + np.int32(len(self._names))
+        self._names += coded.dictionary.to_pylist()
+        self._codes = np.concatenate([self._codes, codes])
+
+
 class Examples:
     """Everything the recorder must know of an example when it is presented."""
 
@@ -38,30 +63,49 @@ class Examples:
         self.decision: NDArray[np.int32] = np.empty(0, np.int32)
         self.profile: NDArray[np.int32] = np.empty(0, np.int32)
         self.admitted: NDArray[np.bool_] = np.empty(0, np.bool_)
-        self.sources: list[str] = []
+        self.sources = Sources()
         self.commitments: list[bytes | None] = []
-        self.by_id: dict[str, int] = {}
+        self._by_id: dict[str, int] = {}
+        self._unread_ids: list[tuple[int, Any]] = []
 
     def __len__(self) -> int:
-        return len(self.sources)
+        return len(self.decision)
+
+    @property
+    def by_id(self) -> dict[str, int]:
+        """Number of every example by its identifier; filled when it is first asked for."""
+        while self._unread_ids:
+            first, ids = self._unread_ids.pop()
+            listed = ids.to_pylist() if isinstance(ids, pa.Array) else ids
+            self._by_id.update({key: first + place for place, key in enumerate(listed)})
+        return self._by_id
 
     def extend(
         self,
         decision: NDArray[np.int32],
         profile: NDArray[np.int32],
         admitted: NDArray[np.bool_],
-        sources: Sequence[str],
+        sources: Any,
         commitments: Sequence[bytes | None],
-        keys: Sequence[str],
+        ids: Any,
     ) -> NDArray[np.int32]:
-        """Add examples; return their numbers."""
+        """Add examples; return their numbers.
+
+        Args:
+            decision: Number of the decision on each.
+            profile: Number of its depth profile.
+            admitted: Whether it may be presented.
+            sources: Its source; an Arrow array or a sequence of text.
+            commitments: Commitment to its content, None where none was taken.
+            ids: Its identifier; an Arrow array or a sequence of text.
+        """
         first = len(self)
         self.decision = np.concatenate([self.decision, decision])
         self.profile = np.concatenate([self.profile, profile])
         self.admitted = np.concatenate([self.admitted, admitted])
-        self.sources += sources
+        self.sources.extend(sources)
         self.commitments += commitments
-        self.by_id.update({key: first + place for place, key in enumerate(keys)})
+        self._unread_ids.append((first, ids))
         return np.arange(first, len(self), dtype=np.int32)
 
     def resolve(self, named: Sequence[int | str], where: str) -> NDArray[np.int32]:

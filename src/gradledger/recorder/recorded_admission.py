@@ -11,11 +11,23 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from gradledger.errors import StorageError
-from gradledger.recorder.admission import RESERVED, logical_type, metadata_table
-from gradledger.segment import ARROW_TYPES, SealedSegment, read_json, write_json
+from gradledger.recorder.admission import (
+    RESERVED,
+    Admission,
+    logical_type,
+    metadata_table,
+    whole_column,
+)
+from gradledger.segment import (
+    ARROW_TYPES,
+    SealedSegment,
+    arrow_schema,
+    cannot_read,
+    read_json,
+    write_json,
+)
 
 ADMISSION_FORMAT: Final = "gradledger.admission/1"
 
@@ -49,21 +61,17 @@ class RecordedAdmission:
 
     Attributes:
         record: Numbers and files.
-        code: For every example, the place of its decision among those of the admission.
-        verdicts: One per decision.
-        profiles: One per decision.
+        admission: The decisions; without the rows that were written of them.
         example_ids: One per example.
         contents: Commitments, one per example; None where none was taken.
         columns: Metadata as recorded.
     """
 
     record: AdmissionRecord
-    code: NDArray[np.int32]
-    verdicts: list[str]
-    profiles: list[str]
-    example_ids: list[str]
+    admission: Admission
+    example_ids: pa.Array
     contents: list[bytes | None]
-    columns: dict[str, list[Any]]
+    columns: dict[str, pa.ChunkedArray]
 
 
 def write_admission(
@@ -100,29 +108,42 @@ def read_admissions(run_dir: Path) -> list[AdmissionRecord]:
 
 
 def load_admission(run_dir: Path, record: AdmissionRecord) -> RecordedAdmission:
-    """Read the decisions and metadata of an admission."""
-    tables = {
-        name.rpartition("/")[0]: pq.read_table(run_dir / name, partitioning=None)
-        for name in record.segments
-    }
-    names = ("decision", "example_id", "content")
-    examples: dict[str, list[Any]] = {name: [] for name in names} | (
-        tables["decisions/examples"].to_pydict() if "decisions/examples" in tables else {}
+    """Read the decisions and metadata of an admission.
+
+    Raises:
+        StorageError: A segment of it cannot be read. Code S113.
+    """
+    try:
+        tables = {
+            name.rpartition("/")[0]: pq.read_table(run_dir / name, partitioning=None)
+            for name in record.segments
+        }
+    except OSError as error:
+        raise cannot_read(run_dir / "decisions", error) from error
+    examples = tables.get(
+        "decisions/examples", arrow_schema("decisions/examples", {}).empty_table()
     )
-    distinct = tables["decisions/distinct"].to_pydict()
+    distinct = tables["decisions/distinct"]
+    code = examples["decision"].to_numpy() - np.int32(record.first_decision)
+    verdicts = distinct["verdict"].to_pylist()
     return RecordedAdmission(
         record,
-        np.asarray(examples["decision"], np.int32) - np.int32(record.first_decision),
-        [str(value) for value in distinct["verdict"]],
-        [str(value) for value in distinct["profile"]],
-        [str(value) for value in examples["example_id"]],
-        [None if value is None else bytes.fromhex(value) for value in examples["content"]],
-        {name: values for name, values in examples.items() if name not in RESERVED},
+        Admission(
+            code.astype(np.int32),
+            np.asarray([verdict == "admit" for verdict in verdicts], np.bool_),
+            pa.array(distinct["profile"].to_pylist(), pa.string()).dictionary_encode(),
+            {},
+            {},
+            0,
+        ),
+        examples["example_id"].combine_chunks(),
+        _contents(examples["content"]),
+        {name: examples[name] for name in examples.column_names if name not in RESERVED},
     )
 
 
-def compare_metadata(recorded: RecordedAdmission, metadata: Any, num_examples: int) -> None:
-    """Refuse metadata other than what was decided on.
+def compare_metadata(recorded: RecordedAdmission, metadata: Any, num_examples: int) -> pa.Table:
+    """Return the metadata as a table, after refusing other than what was decided on.
 
     Raises:
         StorageError: Code S103, with the first example and column that differ.
@@ -137,25 +158,42 @@ def compare_metadata(recorded: RecordedAdmission, metadata: Any, num_examples: i
             f"columns {', '.join(recorded.columns)} (differs in {odd[0]})",
             recorded,
         )
-    for name, values in recorded.columns.items():
-        kind = ARROW_TYPES[logical_type(table, name)]
-        found = pa.array(table.column(name).to_pylist(), type=kind).to_pylist()
-        for place, (now, then) in enumerate(zip(found, values, strict=True)):
+    for name, expected in recorded.columns.items():
+        found = _as_recorded(table, name)
+        if found.equals(expected.combine_chunks()):
+            continue
+        pairs = zip(found.to_pylist(), expected.to_pylist(), strict=True)
+        for place, (now, then) in enumerate(pairs):
             if now != then and not (_is_nan(now) and _is_nan(then)):
                 raise _differs(
                     f"{now!r:.80} in column {name} of item {place}",
                     f"{then!r:.80}, as admitted",
                     recorded,
                 )
+    return table
 
 
-def compare_content(recorded: RecordedAdmission, place: int, found: bytes, expected: bytes) -> None:
+def _as_recorded(table: pa.Table, name: str) -> pa.Array:
+    """Return a column of metadata as the ledger keeps it."""
+    kind = ARROW_TYPES[logical_type(table, name)]
+    return whole_column(table.column(name)).combine_chunks().cast(kind)
+
+
+def _contents(column: pa.ChunkedArray) -> list[bytes | None]:
+    if column.null_count == len(column):
+        return [None] * len(column)
+    return [None if value is None else bytes.fromhex(value) for value in column.to_pylist()]
+
+
+def compare_content(
+    recorded: RecordedAdmission, place: int, found: bytes, expected: bytes | None
+) -> None:
     """Refuse content other than what was admitted.
 
     Raises:
         StorageError: Code S103.
     """
-    if found != expected:
+    if expected is not None and found != expected:
         raise _differs(
             f"content {found.hex()[:16]} of item {place}",
             f"content {expected.hex()[:16]}, as admitted",

@@ -275,11 +275,14 @@ class Recorder:
         """At the first recorded forward pass, check that modules keep one row per visit."""
         if self._probe is None or self._step is None or not torch.is_grad_enabled():
             return
+        num_rows = len(self._step.micro_batches[-1])
+        if num_rows <= 1:
+            return  # One row cannot be told from another: wait for a larger batch.
         probe, self._probe = self._probe, None
         if self.coupled():
             return
         with self.capture.paused():
-            mixed = probe.run(args, kwargs, len(self._step.micro_batches[-1]))
+            mixed = probe.run(args, kwargs, num_rows)
         refuse_mixed(mixed, f"step {self._step.number}")
 
     def _between_steps(self) -> bool:

@@ -8,6 +8,7 @@ show a change in the first visit's rows alone.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map
 
 from gradledger.errors import GradientError
-from gradledger.gradient import Unit
+from gradledger.gradient import Unit, row_axis
 from gradledger.state.torch_state import preserved_rng
 
 
@@ -37,9 +38,12 @@ class RowProbe:
 
         Returns:
             Path of each module whose rows other than the first visit's changed -> what was seen.
+            The model itself stands there where nothing that it reads counts the visits.
         """
-        if num_rows <= 1 or not self._rows_in((args, kwargs), num_rows):
+        if num_rows <= 1:
             return {}
+        if not self._rows_in((args, kwargs), num_rows):
+            return {"": f"no input of the model with {num_rows} visits on its first axis"}
         before = self._forward(args, kwargs)
         changed_args, changed_kwargs = tree_map(
             lambda leaf: _replace_first(leaf, num_rows), (args, dict(kwargs))
@@ -51,16 +55,19 @@ class RowProbe:
                 before.get(id(unit.module), ()), after.get(id(unit.module), ()), strict=False
             )
             for old, new in pairs:
-                if reason := _mixed(old, new, num_rows):
+                axis = row_axis(unit.module)
+                if reason := _mixed(_rows_to_front(old, axis), _rows_to_front(new, axis), num_rows):
                     findings[unit.path] = reason
+                elif _same_for_all_visits(old, new, num_rows):
+                    findings[unit.path] = (
+                        f"an input of shape {tuple(old.shape)} that holds positions, not visits; "
+                        "give it a first axis of one, such as positions[None]"
+                    )
         return findings
 
     @staticmethod
     def _rows_in(values: Any, num_rows: int) -> bool:
-        return any(
-            isinstance(leaf, Tensor) and leaf.dim() > 0 and leaf.shape[0] == num_rows
-            for leaf in tree_flatten(values)[0]
-        )
+        return any(_entries_per_row(leaf, num_rows) > 0 for leaf in tree_flatten(values)[0])
 
     def _forward(self, args: Any, kwargs: Mapping[str, Any]) -> dict[int, list[Tensor]]:
         """Run forward without autograd; leave random numbers and buffers as they were."""
@@ -77,7 +84,9 @@ class RowProbe:
         ]
         buffers = {name: value.clone() for name, value in self._model.named_buffers()}
         try:
-            with torch.no_grad(), preserved_rng():
+            with torch.no_grad(), preserved_rng(), warnings.catch_warnings():
+                # Such as "nothing requires a gradient": true of this pass, and meant so.
+                warnings.simplefilter("ignore")
                 self._model(*args, **kwargs)
         finally:
             for handle in handles:
@@ -91,17 +100,39 @@ class RowProbe:
 
 def _replace_first(leaf: Any, num_rows: int) -> Any:
     """Give the first row the content of the second, where the leaf counts the rows."""
-    if isinstance(leaf, Tensor) and leaf.dim() > 0 and leaf.shape[0] == num_rows:
-        changed = leaf.detach().clone()
-        changed[0] = leaf.detach()[1]
-        return changed
-    return leaf
+    count = _entries_per_row(leaf, num_rows)
+    if not count:
+        return leaf
+    changed = leaf.detach().clone()
+    changed[:count] = leaf.detach()[count : 2 * count]
+    return changed
+
+
+def _entries_per_row(leaf: Any, num_rows: int) -> int:
+    """Count the entries of each row along the first axis; 0 where that axis holds no rows.
+
+    Several entries of one row may be folded into the first axis. Where another axis has as many
+    places as there are visits, the batch is probably there, and nothing is guessed.
+    """
+    if not isinstance(leaf, Tensor) or leaf.dim() == 0 or not leaf.shape[0]:
+        return 0
+    if leaf.shape[0] == num_rows:
+        return 1
+    if leaf.shape[0] % num_rows or num_rows in leaf.shape[1:]:
+        return 0
+    return leaf.shape[0] // num_rows
+
+
+def _rows_to_front(values: Tensor, axis: int) -> Tensor:
+    return values.movedim(axis, 0) if values.dim() > axis else values
 
 
 def _mixed(old: Tensor, new: Tensor, num_rows: int) -> str:
     """Say what is wrong with the rows of one input, or nothing."""
     if old.shape != new.shape:
         return f"shape depends on content: {tuple(old.shape)} and {tuple(new.shape)}"
+    if old.dim() > 0 and old.shape[0] == 1 and not torch.equal(old, new):
+        return "one visit was read alone, by a loop over visits"
     if old.dim() == 0 or old.shape[0] % num_rows:
         return ""  # Refused with G101 where it matters.
     rows_old, rows_new = (value.reshape(num_rows, -1) for value in (old, new))
@@ -109,6 +140,18 @@ def _mixed(old: Tensor, new: Tensor, num_rows: int) -> str:
     if bool(others.any()):
         return "content of one visit reaches the rows of another"
     return ""
+
+
+def _same_for_all_visits(old: Tensor, new: Tensor, num_rows: int) -> bool:
+    """Tell whether an input without a row axis could be mistaken for one with rows folded in.
+
+    Indices that do not follow the content of the first visit and yet differ from those of the
+    second are not the visits' own: ``arange(length)`` is the usual case.
+    """
+    if old.is_floating_point() or old.dim() != 1 or old.shape[0] % num_rows:
+        return False
+    rows = old.reshape(num_rows, -1)
+    return bool(torch.equal(old, new)) and not torch.equal(rows[0], rows[1])
 
 
 def refuse_mixed(mixed: Mapping[str, str], where: str) -> None:

@@ -18,6 +18,7 @@ from gradledger.segment.files import (
 from gradledger.segment.lock import LOCK_NAME, RunLock
 from gradledger.segment.orphans import ORPHANS, orphan_folder, orphan_folders, set_aside
 from gradledger.segment.reader import read_table, segment_files
+from gradledger.segment.tabular import TABLE_SUFFIXES, read_tabular, write_tabular
 from gradledger.segment.writer import ROW_GROUP_ROWS, SealedSegment, SegmentWriter
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "ORPHANS",
     "ROW_GROUP_ROWS",
     "SEGMENT_FORMAT",
+    "TABLE_SUFFIXES",
     "AppendLog",
     "AtomicFile",
     "LogRecord",
@@ -44,10 +46,12 @@ __all__ = [
     "read_append_log",
     "read_json",
     "read_table",
+    "read_tabular",
     "segment_files",
     "set_aside",
     "sync_folder",
     "temporary_path",
     "write_bytes_atomic",
     "write_json",
+    "write_tabular",
 ]

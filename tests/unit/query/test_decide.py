@@ -47,3 +47,13 @@ def test_the_summary_counts_examples_and_visits_refused_first(
 def test_unknown_examples_are_errors(records: Records, value: object) -> None:
     with pytest.raises(QueryError, match="Q108"):
         decide(records, {"example": value})
+
+
+def test_each_reason_is_told_once_in_full(records: Records) -> None:
+    answer = decisions(records)
+    rows = answer.table("reasons").records()
+    assert len({(row["verdict"], row["rule"], row["reason"]) for row in rows}) == len(rows)
+    assert {row["verdict"] for row in rows} == {"deny", "quarantine", "admit"}
+    shown = " ".join(str(answer).split())
+    for row in rows:
+        assert " ".join(row["reason"].split()) in shown
