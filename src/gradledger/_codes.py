@@ -101,6 +101,27 @@ CODES: Final[dict[str, str]] = {
     "S151": "wheels of the demo cannot be downloaded",
     "S152": "cache of the demo cannot be written",
     "S153": "wheels of the demo are not in the cache",
+    # L: log
+    "L101": "key cannot be read",
+    "L102": "key file is open to others",
+    "L103": "signing key is not given",
+    "L104": "key file exists already",
+    "L105": "text cannot be a name in a log",
+    "L111": "signed note is malformed",
+    "L112": "signature does not hold",
+    "L113": "checkpoint is malformed",
+    "L121": "leaf cannot be logged",
+    "L122": "leaf or tree size is not in the log",
+    "L131": "log exists already",
+    "L132": "log cannot be read",
+    "L133": "log file would be overwritten",
+    "L134": "checkpoint would contradict one signed before",
+    "L135": "log is closed",
+    "L136": "signing does not fit the log",
+    "L141": "witness refuses the checkpoint",
+    "L151": "quorum policy is malformed",
+    "L161": "receipt is malformed",
+    "L171": "absence cannot be proved",
     # R: replay
     "R101": "run is not closed",
     "R102": "model state is not stored",
@@ -120,4 +141,35 @@ CODES: Final[dict[str, str]] = {
     "Q109": "optional package is missing",
     "Q110": "argument is not one of those allowed",
     "Q111": "run has no steps",
+}
+
+#: The catalogue of findings: what verification can find, code -> title. Codes are never reused.
+#: From V900 on they are notices: what a reader must know, and nothing that is wrong.
+FINDINGS: Final[dict[str, str]] = {
+    # V1: the log
+    "V101": "log is missing",
+    "V102": "file of the log is malformed",
+    "V103": "checkpoint is another log's",
+    "V104": "checkpoint is not signed by the keys it should be",
+    "V105": "tile is missing",
+    "V106": "tile or bundle differs from the leaves",
+    "V107": "root hash differs from the leaves",
+    "V108": "checkpoints contradict each other",
+    "V109": "log is shorter than what was signed",
+    "V110": "file does not belong to the log",
+    "V111": "quorum of witnesses is not met",
+    # V2: leaves
+    "V201": "leaf is malformed",
+    "V202": "leaf is another run's",
+    "V203": "file is in two leaves",
+    # V3: files that leaves commit to
+    "V301": "file is missing",
+    "V302": "file is altered",
+    "V303": "rows differ from the leaf",
+    "V304": "segment is not in the log",
+    "V305": "commitments differ from the leaf",
+    # V9: notices
+    "V901": "log is unsigned",
+    "V902": "signatures were checked with the log's own keys only",
+    "V903": "leaves wait for a checkpoint",
 }

@@ -74,7 +74,7 @@ def explain_example(
         Path(policy) if policy else records.path / "policies" / f"{recorded.digest}.yaml"
     )
     found = explain(loaded, recorded.attributes, recorded.decided_at, FUNCTIONS)
-    is_other = loaded.digest != recorded.digest
+    is_other = policy is not None and loaded.digest != recorded.digest
     differences = [] if is_other else _differences(loaded, recorded, found)
     notes = (
         "attributes and moment are those of the record; the policy is another one"

@@ -118,10 +118,7 @@ class Recorder:
         return self._feed(self.passes.feed(loader, order, self._between_steps))
 
     def track(self, **objects: Any) -> None:
-        """Keep further objects in every model state: ``state_dict`` holders, generators.
-
-        Args:
-            **objects: By name.
+        """Keep further objects, by name, in every model state: schedulers, averages, generators.
 
         Raises:
             InputError: An object has no state, or its name is taken. Code I104.

@@ -2,6 +2,21 @@
 
 from gradledger.schema.decision import VERDICTS, Decision, RuleTruth
 from gradledger.schema.group import Coverage, GroupRecord, TensorRecord
+from gradledger.schema.leaf import (
+    LEAF_FORMAT,
+    LEAF_KINDS,
+    CommitmentsLeaf,
+    ErasureLeaf,
+    FileDigest,
+    KeyLeaf,
+    Leaf,
+    PolicyLeaf,
+    ResumeLeaf,
+    RunBeginLeaf,
+    RunEndLeaf,
+    SegmentLeaf,
+    StateLeaf,
+)
 from gradledger.schema.lines import ACCRUAL_LINES, CASH_LINES, VERDICT_NAMES
 from gradledger.schema.resume import RESUME_FORMAT, Resume
 from gradledger.schema.run import FORMAT, RunBegin, RunEnd
@@ -14,18 +29,31 @@ __all__ = [
     "DISPLACEMENT_LINES",
     "EXAMPLES",
     "FORMAT",
+    "LEAF_FORMAT",
+    "LEAF_KINDS",
     "RESUME_FORMAT",
     "STEPS",
     "TABLES",
     "VERDICTS",
     "VERDICT_NAMES",
     "VISITS",
+    "CommitmentsLeaf",
     "Coverage",
     "Decision",
+    "ErasureLeaf",
+    "FileDigest",
     "GroupRecord",
+    "KeyLeaf",
+    "Leaf",
+    "PolicyLeaf",
     "Resume",
+    "ResumeLeaf",
     "RuleTruth",
     "RunBegin",
+    "RunBeginLeaf",
     "RunEnd",
+    "RunEndLeaf",
+    "SegmentLeaf",
+    "StateLeaf",
     "TensorRecord",
 ]

@@ -17,7 +17,8 @@ from gradledger.segment.files import (
 )
 from gradledger.segment.lock import LOCK_NAME, RunLock
 from gradledger.segment.orphans import ORPHANS, orphan_folder, orphan_folders, set_aside
-from gradledger.segment.reader import read_table, segment_files
+from gradledger.segment.reader import read_segment, read_table, segment_files
+from gradledger.segment.rows import encode_rows, row_layout
 from gradledger.segment.tabular import TABLE_SUFFIXES, read_tabular, write_tabular
 from gradledger.segment.writer import ROW_GROUP_ROWS, SealedSegment, SegmentWriter
 
@@ -38,6 +39,7 @@ __all__ = [
     "cannot_read",
     "cannot_write",
     "cut_mantissa",
+    "encode_rows",
     "ensure_folder",
     "is_temporary",
     "make_folder",
@@ -45,8 +47,10 @@ __all__ = [
     "orphan_folders",
     "read_append_log",
     "read_json",
+    "read_segment",
     "read_table",
     "read_tabular",
+    "row_layout",
     "segment_files",
     "set_aside",
     "sync_folder",

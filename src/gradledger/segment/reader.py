@@ -78,6 +78,15 @@ def read_table(run_dir: Path, table_name: str, columns: Sequence[str] | None = N
     return table if wanted is None else table.select(wanted)
 
 
+def read_segment(path: Path) -> pa.Table:
+    """Read all columns and rows of one segment, in the order in which they were sealed.
+
+    Raises:
+        StorageError: It cannot be read. Code S115.
+    """
+    return _read(path, None)
+
+
 def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
     try:
         with pq.ParquetFile(path) as file:
