@@ -16,28 +16,25 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 import warnings
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
+from benchmarks.killed_outcome import ACKNOWLEDGED, Outcome, compare
 from torch import nn, optim
 from torch.utils.data import DataLoader, TensorDataset
 
 import gradledger as gl
-from gradledger.log import check_manifest
-from gradledger.segment import orphan_folders, read_table
 
 _ = gl.record  # Loaded on first use: once, before the first fork.
 EPOCHS, EXAMPLES, BATCH, STATE_EVERY = 4, 26, 4, 3
 NUM_STEPS = EPOCHS * -(-EXAMPLES // BATCH)
-ACKNOWLEDGED = "acknowledged.txt"
 
 
 def train(folder: Path) -> None:
@@ -96,29 +93,6 @@ def _acknowledge(folder: Path, step: int) -> None:
     os.close(descriptor)
 
 
-@dataclass
-class Outcome:
-    """What came of a run that was killed and resumed until it was done.
-
-    Attributes:
-        kills: Times that it was killed before it was done.
-        lost: Steps or visits that are missing, acknowledged steps without any record included.
-        doubled: Steps or visits that count twice.
-        unequal: What differs from the undisturbed run in any bit.
-        unbalanced: Books that do not balance.
-        orphans: Steps that were cut off and kept.
-        errors: Lives that ended in an error.
-    """
-
-    kills: int = 0
-    lost: int = 0
-    doubled: int = 0
-    unequal: list[str] = field(default_factory=list)
-    unbalanced: int = 0
-    orphans: int = 0
-    errors: int = 0
-
-
 def live(folder: Path, before: Callable[[], None] | None = None) -> int:
     """Fork one life of the script; return its process id."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -133,12 +107,18 @@ def live(folder: Path, before: Callable[[], None] | None = None) -> int:
             before()
         train(folder)
         code = 0
+    except gl.errors.StorageError as error:
+        # Killed after the run was closed: there is nothing left to do.
+        code = 0 if error.code == "S102" else _complain()
     except BaseException:  # noqa: BLE001 - a forked child must never return to its caller
-        import traceback
-
-        traceback.print_exc()
+        _complain()
     finally:
         os._exit(code)
+
+
+def _complain() -> int:
+    traceback.print_exc()
+    return 1
 
 
 def undisturbed(folder: Path) -> float:
@@ -203,65 +183,6 @@ def kill_at_call(place: int | None) -> None:
         setattr(os, name, dying(getattr(os, name)))
 
 
-def compare(folder: Path, reference: Path, outcome: Outcome) -> Outcome:
-    """Fill in what a finished run lost, doubled or changed against the undisturbed one."""
-    run, other = folder / "run", reference / "run"
-    names = [name for name in read_table(other, "visits").column_names if name != "digest"]
-    _count_rows(run, other, outcome)
-    for table, columns in (
-        ("visits", names),
-        ("books", read_table(other, "books").column_names),
-        ("steps", ["step", "visits", "loss", *_FINGERPRINTS, "verdict", "skipped"]),
-    ):
-        found, expected = (read_table(where, table, columns).to_pydict() for where in (run, other))
-        outcome.unequal += [
-            f"{table}.{name}" for name in columns if not _same(found[name], expected[name])
-        ]
-    ends = [json.loads((where / "end.json").read_text()) for where in (run, other)]
-    for name in ("num_steps", "num_visits", "final_digest", "balance"):
-        if ends[0][name] != ends[1][name]:
-            outcome.unequal.append(f"end.{name}")
-    if (folder / "average.json").exists() and (folder / "average.json").read_bytes() != (
-        reference / "average.json"
-    ).read_bytes():
-        outcome.unequal.append("average")
-    outcome.unequal += [f"manifest: {item.place}" for item in check_manifest(run)]
-    verdicts = read_table(run, "books", ["verdict"])["verdict"].to_pylist()
-    outcome.unbalanced = sum(verdict in {"unbalanced", "not finite"} for verdict in verdicts)
-    return outcome
-
-
-_FINGERPRINTS = ("fingerprint_before", "fingerprint_after", "rng_fingerprint")
-
-
-def _count_rows(run: Path, other: Path, outcome: Outcome) -> None:
-    keys = ["step", "micro_batch", "position", "example"]
-    counts = []
-    for where in (run, other):
-        rows = read_table(where, "visits", keys).to_pydict()
-        counts.append(Counter(zip(*(rows[key] for key in keys), strict=True)))
-    steps = Counter(read_table(run, "steps", ["step"])["step"].to_pylist())
-    wanted = range(1, NUM_STEPS + 1)
-    outcome.lost = (counts[1] - counts[0]).total() + sum(steps[number] == 0 for number in wanted)
-    outcome.doubled = (counts[0] - counts[1]).total() + sum(steps[n] > 1 for n in wanted)
-    for name in orphan_folders(run).values():
-        for path in sorted((name / "steps").glob("part-*.parquet")):
-            cut_off = pq.read_table(path, columns=["step"], partitioning=None)["step"].to_pylist()
-            steps.update(cut_off)
-            outcome.orphans += len(cut_off)
-    said = Counter(map(int, (run.parent / ACKNOWLEDGED).read_text().split()))
-    outcome.lost += (said - steps).total()
-
-
-def _same(found: list[Any], expected: list[Any]) -> bool:
-    """Equal in every bit, NaN and null included."""
-    if len(found) != len(expected):
-        return False
-    if found and all(isinstance(value, float) for value in found):
-        return np.asarray(found).tobytes() == np.asarray(expected).tobytes()
-    return repr(found) == repr(expected)
-
-
 def kill_and_compare(folder: Path, seed: int, num_kills: int, most_per_run: int) -> list[Outcome]:
     """Kill and resume runs, by turns at random times and at random calls, until enough were killed.
 
@@ -284,7 +205,7 @@ def kill_and_compare(folder: Path, seed: int, num_kills: int, most_per_run: int)
             outcome = killed_at_calls(run, chance, most, 400)
         if outcome.errors:
             raise RuntimeError((run / "errors.txt").read_text(encoding="utf-8"))
-        outcomes.append(compare(run, folder / "undisturbed", outcome))
+        outcomes.append(compare(run, folder / "undisturbed", NUM_STEPS, outcome))
     return outcomes
 
 

@@ -155,6 +155,31 @@ def record(
     prefixes = ("align", "gnorm", "unorm") if update_norms else ("align", "gnorm")
     numbers = [group.record.group for group in seen.grouping.groups]
     sealing = Sealing(seal_rows, seal_steps, seal_seconds)
+    return _start(
+        begin,
+        Sink(run_dir, numbers, prefixes if level == "shares" else (), sealing),
+        seen,
+        (model, optimizer),
+        run_dir=run_dir,
+        going_on=going_on,
+        policy=loaded,
+        moment=moment,
+    )
+
+
+def _start(
+    begin: RunBegin,
+    sink: Sink,
+    seen: Observation,
+    watched: tuple[nn.Module, optim.Optimizer],
+    *,
+    run_dir: Path,
+    going_on: bool,
+    policy: Policy | None,
+    moment: datetime,
+) -> Recorder:
+    """Take the run's lock and begin it, or go on with it; whatever fails lets go of the lock."""
+    settings = begin.settings
     ensure_folder(run_dir)
     lock = RunLock(run_dir)
     try:
@@ -163,22 +188,21 @@ def record(
             begin = match_begin(read_recorded(run_dir), begin, run_dir)
             moment = datetime.fromisoformat(begin.created_at)
             resumption = Resumption(run_dir, settings)
-        elif loaded is not None:
-            path = run_dir / "policies" / f"{loaded.digest}.yaml"
-            write_bytes_atomic(path, loaded.text.encode())
-        recorded = resumption.admissions if resumption is not None else ()
-        journal = RunJournal(
+        elif policy is not None:
+            path = run_dir / "policies" / f"{policy.digest}.yaml"
+            write_bytes_atomic(path, policy.text.encode())
+        admitter = Admitter(
             run_dir,
-            begin,
-            Admitter(
-                run_dir, loaded, moment, profiles, verify_content=verify_content, recorded=recorded
-            ),
-            Sink(run_dir, numbers, prefixes if level == "shares" else (), sealing),
-            state_every,
-            lock,
-            resumption=resumption,
+            policy,
+            moment,
+            settings["profiles"],
+            verify_content=settings["verify_content"],
+            recorded=resumption.admissions if resumption is not None else (),
         )
-        return seen.recorder(model, optimizer, journal)
+        journal = RunJournal(
+            run_dir, begin, admitter, sink, settings["state_every"], lock, resumption=resumption
+        )
+        return seen.recorder(*watched, journal)
     except BaseException:
         lock.release()
         raise

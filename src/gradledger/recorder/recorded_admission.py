@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from gradledger.errors import StorageError
 from gradledger.recorder.admission import (
@@ -24,8 +23,8 @@ from gradledger.segment import (
     ARROW_TYPES,
     SealedSegment,
     arrow_schema,
-    cannot_read,
     read_json,
+    read_segment,
     write_json,
 )
 
@@ -111,15 +110,9 @@ def load_admission(run_dir: Path, record: AdmissionRecord) -> RecordedAdmission:
     """Read the decisions and metadata of an admission.
 
     Raises:
-        StorageError: A segment of it cannot be read. Code S113.
+        StorageError: A segment of it cannot be read. Code S115.
     """
-    try:
-        tables = {
-            name.rpartition("/")[0]: pq.read_table(run_dir / name, partitioning=None)
-            for name in record.segments
-        }
-    except OSError as error:
-        raise cannot_read(run_dir / "decisions", error) from error
+    tables = {name.rpartition("/")[0]: read_segment(run_dir / name) for name in record.segments}
     examples = tables.get(
         "decisions/examples", arrow_schema("decisions/examples", {}).empty_table()
     )

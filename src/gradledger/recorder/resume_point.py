@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import pyarrow.parquet as pq
-
 from gradledger.errors import StorageError
 from gradledger.recorder.states import restore, state_name
 from gradledger.schema import TABLES
-from gradledger.segment import cannot_read, read_table, segment_files
+from gradledger.segment import read_table, segment_files, step_range
 from gradledger.state.torch_state import LoadedState, read_state
 
 if TYPE_CHECKING:
@@ -84,8 +82,8 @@ def segments_after(run_dir: Path, step: int) -> list[str]:
     for table, columns in TABLES.items():
         name = next((name for name in ("step", "stop_step") if name in columns), None)
         for path in segment_files(run_dir, table) if name else []:
-            first, _ = _step_range(path, str(name))
-            if first is not None and first > step:
+            found_range = step_range(path, str(name))
+            if found_range is not None and found_range[0] > step:
                 found.append(path.relative_to(run_dir).as_posix())
     return found
 
@@ -100,7 +98,7 @@ class _StepRecords:
         self._after = dict(zip(steps["step"], steps["fingerprint_after"], strict=True))
         self._found = Counter(read_table(run_dir, "visits", ["step"])["step"].to_pylist())
         self._ranges = [
-            (path, *_step_range(path, "step"))
+            (path, step_range(path))
             for table in ("visits", "books", "steps")
             for path in segment_files(run_dir, table)
         ]
@@ -116,21 +114,7 @@ class _StepRecords:
                 return f"step {number} has {self._found[number]} of {self._visits[number]} visits"
         if step and self._after[step] != position.get("fingerprint"):
             return f"fingerprint {position.get('fingerprint')}, not {self._after[step]}"
-        for path, first, last in self._ranges:
-            if first is not None and first <= step < (last or 0):
+        for path, ends in self._ranges:
+            if ends is not None and ends[0] <= step < ends[1]:
                 return f"{path.name} of {path.parent.name} holds steps on both sides"
         return ""
-
-
-def _step_range(path: Path, column: str) -> tuple[int | None, int | None]:
-    """Return the smallest and largest value of a column of integers, from the file's footer."""
-    try:
-        with pq.ParquetFile(path) as file:
-            place = file.schema_arrow.get_field_index(column)
-            groups = [file.metadata.row_group(n) for n in range(file.metadata.num_row_groups)]
-            ranges = [group.column(place).statistics for group in groups if group.num_rows]
-    except OSError as error:
-        raise cannot_read(path, error) from error
-    if not ranges:
-        return None, None
-    return min(item.min for item in ranges), max(item.max for item in ranges)

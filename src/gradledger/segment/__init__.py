@@ -17,7 +17,7 @@ from gradledger.segment.files import (
 )
 from gradledger.segment.lock import LOCK_NAME, RunLock
 from gradledger.segment.orphans import ORPHANS, orphan_folder, orphan_folders, set_aside
-from gradledger.segment.reader import read_segment, read_table, segment_files
+from gradledger.segment.reader import read_segment, read_table, segment_files, step_range
 from gradledger.segment.rows import encode_rows, row_layout
 from gradledger.segment.tabular import TABLE_SUFFIXES, read_tabular, write_tabular
 from gradledger.segment.writer import ROW_GROUP_ROWS, SealedSegment, SegmentWriter
@@ -53,6 +53,7 @@ __all__ = [
     "row_layout",
     "segment_files",
     "set_aside",
+    "step_range",
     "sync_folder",
     "temporary_path",
     "write_bytes_atomic",

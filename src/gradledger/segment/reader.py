@@ -87,6 +87,26 @@ def read_segment(path: Path) -> pa.Table:
     return _read(path, None)
 
 
+def step_range(path: Path, column: str = "step") -> tuple[int, int] | None:
+    """Return the smallest and largest value of a column of integers, from a segment's footer.
+
+    Raises:
+        StorageError: The file cannot be read. Code S115.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            place = file.schema_arrow.get_field_index(column)
+            groups = [file.metadata.row_group(n) for n in range(file.metadata.num_row_groups)]
+            ranges = [group.column(place).statistics for group in groups if group.num_rows]
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(
+            str(error).splitlines()[0][:300], "a sealed segment", str(path)
+        ) from error
+    if not ranges:
+        return None
+    return min(item.min for item in ranges), max(item.max for item in ranges)
+
+
 def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
     try:
         with pq.ParquetFile(path) as file:
