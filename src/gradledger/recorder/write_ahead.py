@@ -137,13 +137,17 @@ def encode_commit(
         (loss is None) + 2 * (tokens is None)
         for loss, tokens in zip(columns["loss"], columns["tokens"], strict=True)
     ]
+    # A level books few of the columns: the others are not written at all.
+    known = set[str]().union(*books)
+    named, numeric = ([name for name in names if name in known] for names in (_NAMED, _BOOKS))
     head = {
         "kind": "commit",
         "step": step["step"],
         "visits": count,
         "groups": {name: values.shape[1] for name, values in visits.measures.items()},
         "row": dict(step),
-        "books": [[row.get(name) for name in _NAMED] for row in books],
+        "columns": numeric,
+        "books": [{name: row.get(name) for name in named} for row in books],
     }
     parts: list[np.ndarray[Any, np.dtype[Any]]] = [
         *(np.asarray(columns[name], np.int32) for name in _NUMBERS),
@@ -151,7 +155,7 @@ def encode_commit(
         np.asarray([value or 0 for value in columns["tokens"]], np.int64),
         np.asarray(blank, np.uint8),
         *(np.ascontiguousarray(values, np.float32) for values in visits.measures.values()),
-        np.asarray([[row.get(name) for name in _BOOKS] for row in books], np.float64),
+        np.asarray([[row.get(name) for name in numeric] for row in books], np.float64),
     ]
     body = b"".join([*(part.tobytes() for part in parts), *columns["digest"]])
     return head, body
@@ -174,14 +178,15 @@ def decode_commit(record: LogRecord) -> Commit:
         name: body.take(np.float32, count * groups).reshape(count, groups)
         for name, groups in head["groups"].items()
     }
-    values = body.take(np.float64, len(books) * len(_BOOKS)).reshape(len(books), len(_BOOKS))
+    numeric = head["columns"]
+    values = body.take(np.float64, len(books) * len(numeric)).reshape(len(books), len(numeric))
     columns["digest"] = [body.raw(32) for _ in range(count)]
     rows = [
         {
-            **dict(zip(_NAMED, named, strict=True)),
+            **named,
             **{
                 name: None if np.isnan(value) else float(value)
-                for name, value in zip(_BOOKS, row, strict=True)
+                for name, value in zip(numeric, row, strict=True)
             },
         }
         for named, row in zip(books, values, strict=True)
