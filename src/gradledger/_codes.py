@@ -129,6 +129,12 @@ CODES: Final[dict[str, str]] = {
     "R104": "content differs from the record",
     "R105": "training loop ended at another step",
     "R106": "run is settled already",
+    "R131": "intervention needs capture of every parameter",
+    "R132": "intervention on coupled rows",
+    "R133": "code named in a run is not trusted",
+    "R134": "run names no training loop",
+    "R135": "training loop cannot be loaded",
+    "R136": "stored result of a replay is damaged",
     # Q: query
     "Q101": "directory is not a run",
     "Q102": "run is damaged",
@@ -141,6 +147,9 @@ CODES: Final[dict[str, str]] = {
     "Q109": "optional package is missing",
     "Q110": "argument is not one of those allowed",
     "Q111": "run has no steps",
+    "Q131": "content cannot be read",
+    "Q132": "salts of the run are not there",
+    "Q133": "run has no end",
 }
 
 #: The catalogue of findings: what verification can find, code -> title. Codes are never reused.

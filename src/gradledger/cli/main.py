@@ -13,18 +13,37 @@ from gradledger import __version__
 from gradledger.cli.books import books
 from gradledger.cli.decide import decide
 from gradledger.cli.demo import demo
+from gradledger.cli.diff import diff
+from gradledger.cli.exclude import exclude
+from gradledger.cli.first_use import first_use
 from gradledger.cli.follow import follow
 from gradledger.cli.info import info
 from gradledger.cli.orphans import orphans
 from gradledger.cli.output import EXIT_ERROR, complain, say, to_json
 from gradledger.cli.policy import POLICY_COMMANDS
+from gradledger.cli.states import states
 from gradledger.cli.steps import steps
 from gradledger.cli.trace import trace
+from gradledger.cli.whatif import whatif
 from gradledger.errors import GradledgerError
 from gradledger.query import inert
 
 #: The commands, in the order in which help lists them.
-COMMANDS = (info, steps, books, trace, follow, decide, orphans, demo)
+COMMANDS = (
+    info,
+    steps,
+    books,
+    trace,
+    follow,
+    first_use,
+    exclude,
+    decide,
+    states,
+    diff,
+    whatif,
+    orphans,
+    demo,
+)
 
 #: Groups of commands: name, help, commands.
 GROUPS = (
@@ -76,7 +95,7 @@ def build() -> Any:
     )
     app.callback()(_root)
     for command in COMMANDS:
-        app.command(command.__name__)(command)
+        app.command(command.__name__.replace("_", "-"))(command)
     for name, about, commands in GROUPS:
         group = typer.Typer(
             help=about, rich_markup_mode=None, context_settings=settings, no_args_is_help=True

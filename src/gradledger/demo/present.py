@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from gradledger.demo.absence import executed_removal, first_use, used_or_not
 from gradledger.ledger import Ledger, open_ledger
 from gradledger.query import Answer, Table, inert
 
@@ -47,9 +48,25 @@ def present(done: Demonstration, console: Console) -> None:
             f"gradledger follow {done.run_dir} --where package={package}",
         )
         console.print(_brief(ledger.follow(where={"package": package}), "where", "when"))
+        _absence(ledger, package, done, console)
         _heading(console, "What was refused, and why?", f"gradledger decide {done.run_dir}")
         console.print(ledger.decisions())
     _closing(done, console)
+
+
+def _absence(ledger: Ledger, package: str, done: Demonstration, console: Console) -> None:
+    """Ask what was not: the model without a package, the time before it, content never used."""
+    of_package = f"{done.run_dir} --where package={package}"
+    _heading(
+        console,
+        f"What would the model be without {package}?",
+        f"gradledger whatif {of_package} --how replay",
+    )
+    console.print(executed_removal(ledger, package, done, console))
+    _heading(console, f"When was {package} first used?", f"gradledger first-use {of_package}")
+    console.print(first_use(ledger, package))
+    _heading(console, "Was this content used?", f"gradledger exclude {done.run_dir} --content FILE")
+    used_or_not(ledger, done, console)
 
 
 def _brief(answer: Answer, *names: str) -> Answer:

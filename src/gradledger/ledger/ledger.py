@@ -7,7 +7,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from gradledger.errors import QueryError
+from gradledger.ledger.counterfactual import Counterfactuals
+from gradledger.ledger.filters import named_filters
+from gradledger.ledger.past import Past
 from gradledger.query import (
     Answer,
     Records,
@@ -24,7 +26,7 @@ from gradledger.query import (
 from gradledger.schema import RunBegin, RunEnd
 
 
-class Ledger:
+class Ledger(Counterfactuals, Past):
     """Read-only view of a recorded run; what was sealed after it was opened is not seen.
 
     Args:
@@ -154,7 +156,7 @@ class Ledger:
         Raises:
             QueryError: Q104 group, Q105 column, Q106 steps, Q108 nothing matches, Q110 argument.
         """
-        filters = _filters(example, content_class, where, columns)
+        filters = named_filters(example, content_class, where, columns)
         return follow(self._records, filters, group=group, start=start, stop=stop, by=by)
 
     def decide(
@@ -176,7 +178,7 @@ class Ledger:
         Raises:
             QueryError: Q105 column, Q108 nothing matches.
         """
-        filters = _filters(example, content_class, where, columns)
+        filters = named_filters(example, content_class, where, columns)
         return decide(self._records, filters) if filters else self.decisions()
 
     def decisions(self) -> Answer:
@@ -215,25 +217,3 @@ def open_ledger(path: str | Path, *, threads: int = 1) -> Ledger:
         QueryError: Q101 no run there, Q102 damaged, Q103 format not known.
     """
     return Ledger(open_records(path, threads=threads))
-
-
-def _filters(
-    example: int | str | None,
-    content_class: str | None,
-    where: Mapping[str, Any] | None,
-    columns: Mapping[str, Any],
-) -> dict[str, Any]:
-    named: dict[str, Any] = {}
-    if example is not None:
-        named["example"] = example
-    if content_class is not None:
-        named["class"] = content_class
-    for name, value in (*(where or {}).items(), *columns.items()):
-        if name in named and named[name] != value:
-            raise QueryError(
-                "Q110",
-                observed=f"{name} given twice, with different values",
-                expected="each filter once",
-            )
-        named[name] = value
-    return named

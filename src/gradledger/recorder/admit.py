@@ -142,6 +142,7 @@ class Admitter:
             recorded.contents,
             recorded.example_ids,
         )
+        self.salts.save()  # From now on salts that a visit makes are written at once.
         self._num_admissions += 1
         self._num_decisions = recorded.record.first_decision + len(admission)
         kept = np.flatnonzero(is_admitted)

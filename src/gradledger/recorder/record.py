@@ -15,6 +15,7 @@ from gradledger.policy import Policy, load_policy, resolve_profile
 from gradledger.recorder.admit import Admitter
 from gradledger.recorder.attach import Observation, observe
 from gradledger.recorder.environment import read_environment
+from gradledger.recorder.named_replay import named_replay
 from gradledger.recorder.recorder import Recorder
 from gradledger.recorder.resume import (
     Resumption,
@@ -56,6 +57,8 @@ def record(
     opening: Mapping[str, Any] | None = None,
     seeds: Mapping[str, Any] | None = None,
     notes: str = "",
+    replay: str | None = None,
+    replay_arguments: Mapping[str, Any] | None = None,
 ) -> Recorder:
     """Begin a run: book every change that the optimizer makes to the model.
 
@@ -85,6 +88,9 @@ def record(
         opening: What the model was before: ``source``, ``license``, ``digest``, ``seed``.
         seeds: Seeds that led here, by name.
         notes: Free text.
+        replay: ``"package.module:function"``, which returns what builds and trains this run again:
+            ``(build, train)`` or ``(build, train, observe)``. Noted, never called while recording.
+        replay_arguments: Keyword arguments of that function; values that JSON knows.
 
     Returns:
         The recorder, attached.
@@ -99,6 +105,7 @@ def record(
     """
     _check_choice("level", level, LEVELS)
     _check_choice("on_imbalance", on_imbalance, ON_IMBALANCE)
+    named = named_replay(replay, replay_arguments)
     run_dir = Path(run_dir)
     going_on = resume and is_begun(run_dir)
     if not going_on:
@@ -128,6 +135,7 @@ def record(
         "seal_seconds": seal_seconds,
         "profiles": profiles,
         "groups": None if groups is None else dict(groups),
+        "replay": named,
     }
     begin = RunBegin(
         format=FORMAT,

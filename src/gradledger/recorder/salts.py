@@ -29,6 +29,7 @@ class Salts:
     def __init__(self, run_dir: Path) -> None:
         self._path = run_dir / PRIVATE / "salts.json"
         self._salts: dict[str, bytes] = {}
+        self._is_kept = False
         if self._path.exists():
             stored = read_json(self._path)
             self._salts = {source: bytes.fromhex(salt) for source, salt in stored.items()}
@@ -63,10 +64,13 @@ class Salts:
     def _salt(self, source: str) -> bytes:
         if source not in self._salts:
             self._salts[source] = secrets.token_bytes(32)
+            if self._is_kept:  # Made for a visit, after admission: lost, it would open nothing.
+                self.save()
         return self._salts[source]
 
     def save(self) -> None:
-        """Write the salts, readable by their owner alone."""
+        """Write the salts, readable by their owner alone; later ones are written when made."""
+        self._is_kept = True
         ensure_folder(self._path.parent, 0o700)
         salts = {source: salt.hex() for source, salt in self._salts.items()}
         write_json(self._path, salts, mode=0o600)

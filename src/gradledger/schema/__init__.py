@@ -2,6 +2,7 @@
 
 from gradledger.schema.decision import VERDICTS, Decision, RuleTruth
 from gradledger.schema.group import Coverage, GroupRecord, TensorRecord
+from gradledger.schema.intervention import Intervention, Remove, Reprofile, Reweight
 from gradledger.schema.leaf import (
     LEAF_FORMAT,
     LEAF_KINDS,
@@ -43,11 +44,15 @@ __all__ = [
     "ErasureLeaf",
     "FileDigest",
     "GroupRecord",
+    "Intervention",
     "KeyLeaf",
     "Leaf",
     "PolicyLeaf",
+    "Remove",
+    "Reprofile",
     "Resume",
     "ResumeLeaf",
+    "Reweight",
     "RuleTruth",
     "RunBegin",
     "RunBeginLeaf",
