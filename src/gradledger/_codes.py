@@ -88,6 +88,9 @@ CODES: Final[dict[str, str]] = {
     "B102": "state changed between steps",
     # S: storage
     "S101": "run directory exists already",
+    "S102": "run is closed already",
+    "S103": "run cannot go on as it was recorded",
+    "S104": "run has no state to go on from",
     "S111": "run is held by another writer",
     "S112": "file cannot be written",
     "S113": "file cannot be read",

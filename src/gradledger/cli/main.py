@@ -19,6 +19,7 @@ from gradledger.cli.exclude import exclude
 from gradledger.cli.first_use import first_use
 from gradledger.cli.follow import follow
 from gradledger.cli.info import info
+from gradledger.cli.orphans import orphans
 from gradledger.cli.output import EXIT_ERROR, complain, say, to_json
 from gradledger.cli.policy import POLICY_COMMANDS
 from gradledger.cli.report import report
@@ -44,6 +45,7 @@ COMMANDS = (
     states,
     diff,
     whatif,
+    orphans,
     report,
     demo,
 )

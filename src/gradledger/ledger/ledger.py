@@ -21,6 +21,7 @@ from gradledger.query import (
     follow,
     info,
     open_records,
+    orphans,
     policies,
     steps,
     trace,
@@ -57,6 +58,10 @@ class Ledger(Counterfactuals, Past):
     def info(self) -> Answer:
         """Return what the run is: model, coverage, policy, optimizer, counts, balance, versions."""
         return info(self._records)
+
+    def orphans(self) -> Answer:
+        """Return how the run was cut off and went on, and every step that was set aside."""
+        return orphans(self._records)
 
     def steps(self, start: int | None = None, stop: int | None = None) -> Answer:
         """Return one row per step from ``start`` to ``stop``, both included.

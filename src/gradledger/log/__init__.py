@@ -21,6 +21,7 @@ from gradledger.log.manifest import (
     Difference,
     FileEntry,
     check_manifest,
+    manifest_entries,
     write_manifest,
 )
 from gradledger.log.note import Note, NoteSignature
@@ -69,6 +70,7 @@ __all__ = [
     "hash_rows",
     "key_from_environment",
     "load_key",
+    "manifest_entries",
     "parse_waiting",
     "read_commitments",
     "row_receipt",

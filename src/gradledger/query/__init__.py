@@ -13,6 +13,7 @@ from gradledger.query.inert import inert
 from gradledger.query.info import info
 from gradledger.query.measures import MEASURES
 from gradledger.query.names import allowed
+from gradledger.query.orphans import orphans
 from gradledger.query.policies import policies
 from gradledger.query.policy_check import check_policy
 from gradledger.query.policy_diff import diff_policies
@@ -56,6 +57,7 @@ __all__ = [
     "inert",
     "info",
     "open_records",
+    "orphans",
     "policies",
     "replays_folder",
     "selected_examples",

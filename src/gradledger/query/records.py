@@ -16,8 +16,9 @@ from typing import Any, Final
 import duckdb
 
 from gradledger.errors import QueryError
-from gradledger.query.documents import read_begin, read_end, read_profiles
-from gradledger.schema import TABLES, RunBegin, RunEnd
+from gradledger.query.documents import read_begin, read_end, read_profiles, read_resumes
+from gradledger.schema import TABLES, Resume, RunBegin, RunEnd
+from gradledger.segment import ORPHANS
 
 #: Relation name of each table folder.
 RELATIONS: Final[dict[str, str]] = {
@@ -61,6 +62,7 @@ class Records:
         end: End record; ``None`` while the run is open or where it was cut off.
         files: Parquet files per relation, in the order in which they were sealed.
         threads: Threads of the query engine.
+        resumes: Resumes of the run, in order.
     """
 
     path: Path
@@ -68,6 +70,7 @@ class Records:
     end: RunEnd | None
     files: dict[str, tuple[Path, ...]]
     threads: int = 1
+    resumes: tuple[Resume, ...] = ()
 
     @cached_property
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -142,16 +145,39 @@ def open_records(path: str | Path, *, threads: int = 1) -> Records:
     end = read_end(root)
     # Absolute: the engine compares file names with the one directory that it may read.
     root = root.resolve()
+    resumes = read_resumes(root)
+    # A resume that was itself cut off has not moved every file that it lists.
+    cut_off = {
+        root / name
+        for resume in resumes
+        for name in resume.moved
+        if not (root / ORPHANS / f"resume-{resume.resume:04d}" / name).exists()
+    }
     files = {
-        relation: tuple(sorted((root / folder).glob("part-*.parquet")))
+        relation: tuple(
+            path for path in sorted((root / folder).glob("part-*.parquet")) if path not in cut_off
+        )
         for folder, relation in RELATIONS.items()
     }
-    return Records(path=root, begin=begin, end=end, files=files, threads=max(1, int(threads)))
+    return Records(
+        path=root,
+        begin=begin,
+        end=end,
+        files=files,
+        threads=max(1, int(threads)),
+        resumes=resumes,
+    )
 
 
 def quote(name: str) -> str:
     """Return a column name as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def rows_of(files: Sequence[Path]) -> str:
+    """Return Parquet files as an SQL relation."""
+    names = ", ".join(literal(_no_glob(str(file))) for file in files)
+    return f"read_parquet([{names}], union_by_name=true)"
 
 
 def damaged(path: Path, error: Exception) -> QueryError:
@@ -204,8 +230,7 @@ def _check_columns(records: Records, connection: duckdb.DuckDBPyConnection) -> N
 
 def _select(folder: str, files: Sequence[Path]) -> str:
     if files:
-        names = ", ".join(literal(_no_glob(str(file))) for file in files)
-        return f"SELECT * FROM read_parquet([{names}], union_by_name=true)"
+        return f"SELECT * FROM {rows_of(files)}"
     columns = ", ".join(
         f"NULL::{_SQL_TYPES[kind]} AS {quote(name)}" for name, kind in TABLES[folder].items()
     )

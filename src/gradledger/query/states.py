@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gradledger.errors import GradledgerError
+from gradledger.log import manifest_entries
 from gradledger.query.answer import Answer, Column, Table
 from gradledger.query.records import Records
 from gradledger.query.stored_states import (
@@ -90,6 +91,10 @@ def _differences(
 ) -> str:
     """Say what is not as recorded, in a few words; empty where everything is."""
     try:
+        name = (folder / STATE_FILE).relative_to(records.path).as_posix()
+        listed = manifest_entries(records.path).get(name)
+        if listed is not None and _sha256(folder / STATE_FILE) != listed.sha256:
+            return f"{STATE_FILE} is altered"
         if altered := _altered(folder, record["files"]):
             return altered
         if model_file_digest(folder / MODEL_FILE) != record["model_digest"]:
@@ -115,7 +120,7 @@ def _altered(folder: Path, files: Mapping[str, str]) -> str:
 
 def _ends(records: Records) -> list[tuple[int, Any]]:
     """Return step and digest of the states that begin and end record name."""
-    ends = [(0, records.begin.opening_balance.get("digest"))]
+    ends = [(0, records.begin.opening_balance.get("state_digest"))]
     if records.end is not None:
         ends.append((records.end.num_steps, records.end.final_digest))
     return [(step, digest) for step, digest in ends if digest]

@@ -12,12 +12,23 @@ from torch import nn
 
 from gradledger.errors import InputError
 from gradledger.probe import Probe, is_step, probe_gradient, probe_value
-from gradledger.segment import SegmentWriter, make_folder
+from gradledger.segment import SegmentWriter, make_folder, read_table
 from gradledger.state.torch_state import model_items
 from gradledger.state.weights_file import write_arrays
 
 if TYPE_CHECKING:
     from gradledger.recorder.recorder import Recorder
+
+
+def probe_weights_after(run_dir: Path, step: int) -> list[str]:
+    """Return the weights that were kept after later steps than ``step``, below the run."""
+    paths = (run_dir / "probes" / "weights").glob("step=*.safetensors")
+    steps = sorted(int(path.stem.removeprefix("step=")) for path in paths)
+    return [
+        probe_weights_path(run_dir, kept).relative_to(run_dir).as_posix()
+        for kept in steps
+        if kept > step
+    ]
 
 
 def probe_weights_path(run_dir: Path, step: int) -> Path:
@@ -72,15 +83,34 @@ class Behaviours:
                     hint="look at the inputs and the loss with the opening model",
                 )
 
-    def after_step(self, recorder: Recorder, step: int) -> None:
-        """Measure what is due after a step; called when the run has stored its own state."""
+    def go_on(self, recorder: Recorder, step: int) -> None:
+        """Stand where a run was that goes on after a step; its state is the model's now.
+
+        A state is stored after the values of all steps before it; those of its own step may have
+        been lost with the process, and are measured again.
+        """
+        rows = read_table(self._run_dir, "probes/values", ["probe", "step"]).to_pylist()
+        found = {(row["probe"], row["step"]) for row in rows}
+        due = [probe for probe in self._probes if probe.is_due(step)]
+        self._measure(recorder, step, [p for p in due if (p.name, step) not in found])
+        self._num_probed = sum(
+            any(probe.is_due(number) for probe in self._probes) for number in range(step + 1)
+        )
+
+    def after_step(self, recorder: Recorder, step: int, *, is_stored: bool) -> None:
+        """Measure what is due after a step.
+
+        Args:
+            recorder: Holds the model.
+            step: Steps that have ended.
+            is_stored: Whether the run stores its whole state after this step anyway.
+        """
         due = [probe for probe in self._probes if probe.is_due(step)]
         if not due:
             return
         started = time.perf_counter()
         self._measure(recorder, step, due)
-        stored = (self._run_dir / "states" / f"step={step}").exists()
-        if not stored and self._keep_every and self._num_probed % self._keep_every == 0:
+        if not is_stored and self._keep_every and self._num_probed % self._keep_every == 0:
             path = probe_weights_path(self._run_dir, step)
             make_folder(path.parent)
             write_arrays(path, dict(model_items(recorder.model)), {"format": "pt"})

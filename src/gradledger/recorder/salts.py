@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from gradledger.segment import read_json, write_json
+from gradledger.segment import ensure_folder, read_json, write_json
 
 #: Folder of a run that never leaves the machine: not in the manifest, not in a bundle.
 PRIVATE = "private"
@@ -71,6 +71,6 @@ class Salts:
     def save(self) -> None:
         """Write the salts, readable by their owner alone; later ones are written when made."""
         self._is_kept = True
-        self._path.parent.mkdir(mode=0o700, exist_ok=True)
+        ensure_folder(self._path.parent, 0o700)
         salts = {source: salt.hex() for source, salt in self._salts.items()}
         write_json(self._path, salts, mode=0o600)

@@ -111,6 +111,13 @@ class RerunJournal:
         """Compare the state before the step."""
         self._compare(recorder, step, 0)
 
+    def between_steps(self, recorder: Recorder) -> bool:  # noqa: ARG002 - part of Journal
+        """Do nothing: no state is stored."""
+        return False
+
+    def before_update(self, step: Step) -> None:
+        """Do nothing: what is about to happen is on record."""
+
     def book(
         self, recorder: Recorder, step: Step, sizes: Sequence[int], routed: frozenset[int]
     ) -> None:

@@ -27,7 +27,7 @@ def policy_name(reading: Reading) -> str:
 def _states(reading: Reading) -> list[Figure]:
     begin, end = reading.records.begin, reading.records.end
     opening = begin.opening_balance
-    stated = {key: value for key, value in opening.items() if key not in {"digest", "state"}}
+    stated = {key: value for key, value in opening.items() if key not in {"state", "state_digest"}}
     return [
         Figure(
             "opening_source",
@@ -39,7 +39,7 @@ def _states(reading: Reading) -> list[Figure]:
         Figure(
             "opening_digest",
             "opening model state, SHA-256",
-            opening.get("digest"),
+            opening.get("state_digest"),
             counted("hex", "digest in the begin record", "run.json", method="SHA-256"),
             "text",
         ),

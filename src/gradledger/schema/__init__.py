@@ -19,6 +19,7 @@ from gradledger.schema.leaf import (
     StateLeaf,
 )
 from gradledger.schema.lines import ACCRUAL_LINES, CASH_LINES, VERDICT_NAMES
+from gradledger.schema.resume import RESUME_FORMAT, Resume
 from gradledger.schema.run import FORMAT, RunBegin, RunEnd
 from gradledger.schema.table import (
     BOOKS,
@@ -44,6 +45,7 @@ __all__ = [
     "LEAF_KINDS",
     "PROBE_INTERVALS",
     "PROBE_LINES",
+    "RESUME_FORMAT",
     "STEPS",
     "TABLES",
     "VERDICTS",
@@ -61,6 +63,7 @@ __all__ = [
     "PolicyLeaf",
     "Remove",
     "Reprofile",
+    "Resume",
     "ResumeLeaf",
     "Reweight",
     "RuleTruth",

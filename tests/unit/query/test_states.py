@@ -56,7 +56,7 @@ def test_states_are_listed_and_checked(ledger: Ledger, folder: Path) -> None:
     assert [row["step"] for row in answer.rows] == [0, 3, 6, 9]
     assert {row["check"] for row in answer.rows} == {"as recorded"}
     assert answer.rows[-1]["digest"] == ledger.end.final_digest
-    assert answer.rows[0]["digest"] == ledger.begin.opening_balance["digest"]
+    assert answer.rows[0]["digest"] == ledger.begin.opening_balance["state_digest"]
     assert answer.findings == 0
     sizes = [file.stat().st_size for file in (folder / "states" / "step=3").iterdir()]
     assert answer.rows[1]["num_bytes"] == sum(sizes)
