@@ -57,6 +57,7 @@ def states(records: Records, *, check: bool = True) -> Answer:
         record, wrong = _record(folder)
         if check and not wrong:
             wrong = _differences(records, step, folder, record, fingerprints.get(step))
+            wrong = wrong or _record_differs(records, folder)
         findings += bool(wrong)
         rows.append(
             (
@@ -91,10 +92,6 @@ def _differences(
 ) -> str:
     """Say what is not as recorded, in a few words; empty where everything is."""
     try:
-        name = (folder / STATE_FILE).relative_to(records.path).as_posix()
-        listed = manifest_entries(records.path).get(name)
-        if listed is not None and _sha256(folder / STATE_FILE) != listed.sha256:
-            return f"{STATE_FILE} is altered"
         if altered := _altered(folder, record["files"]):
             return altered
         if model_file_digest(folder / MODEL_FILE) != record["model_digest"]:
@@ -107,6 +104,13 @@ def _differences(
         if place == step and end != record["model_digest"]:
             return "digest is not the one that the run names"
     return ""
+
+
+def _record_differs(records: Records, folder: Path) -> str:
+    """Say whether the record of a state is not the one that the manifest of the run lists."""
+    place = folder / STATE_FILE
+    listed = manifest_entries(records.path).get(place.relative_to(records.path).as_posix())
+    return f"{STATE_FILE} is altered" if listed and _sha256(place) != listed.sha256 else ""
 
 
 def _altered(folder: Path, files: Mapping[str, str]) -> str:
