@@ -20,6 +20,7 @@ from torch import Tensor, optim
 
 from gradledger.gradient import Capture
 from gradledger.recorder.checks import refuse_infinite, refuse_leak
+from gradledger.recorder.gap_noise import with_gap_noise
 from gradledger.recorder.groups import Group
 from gradledger.recorder.norms import tensor_norms
 from gradledger.recorder.tracked import Tracked
@@ -211,13 +212,17 @@ class Booker:
             captured=None if visits is None else visits.total,
             scratch=self._scratch,
         )
-        lines.add(tensor_lines)
         if visits is not None:
             kappa = tensor_lines.kappa
+            cash_squares = (realised.cash_factor * kappa) ** 2 * visits.scaled
+            tensor_lines = with_gap_noise(
+                tensor_lines, entry, self.capture, realised, visits, cash_squares
+            )
             matrices["align"][:, place] += kappa * visits.dots[0]
             matrices["gnorm"][:, place] += visits.squared
             matrices["unorm"][:, place] += kappa**2 * visits.scaled
-            cash_norms += (realised.cash_factor * kappa) ** 2 * visits.scaled
+            cash_norms += cash_squares
+        lines.add(tensor_lines)
 
     def realise(self, entry: Tracked) -> Realised | None:
         """Return the realised law of a tensor after the step; None where it was skipped."""

@@ -17,6 +17,7 @@ from gradledger.update.account import Account
 from gradledger.update.adam import AdamFamily
 from gradledger.update.books import GroupLines, worst_verdict
 from gradledger.update.family import FAMILIES, Before, Family, find_family, register, supported
+from gradledger.update.gap import GapNoise, part_gap
 from gradledger.update.lines import TensorLines, clip_factor, measure, measure_untouched
 from gradledger.update.passes import Scratch
 from gradledger.update.precision import TESTABLE, Precision, precision_of
@@ -31,6 +32,7 @@ __all__ = [
     "AdamFamily",
     "Before",
     "Family",
+    "GapNoise",
     "GroupLines",
     "Precision",
     "Realised",
@@ -42,6 +44,7 @@ __all__ = [
     "line_tensors",
     "measure",
     "measure_untouched",
+    "part_gap",
     "precision_of",
     "register",
     "supported",

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gradledger.schema import ACCRUAL_LINES, CASH_LINES
 from gradledger.update.account import Account
+from gradledger.update.gap import GapNoise
 from gradledger.update.passes import Part, Scratch, in_range, measure_part, pieces
 from gradledger.update.precision import precision_of
 from gradledger.update.realised import Realised
@@ -39,6 +40,7 @@ class TensorLines:
         used_raw: Inner product of the consumed and the accumulated gradient.
         squares: Squared norm by line, cash and accrual.
         dots: Inner product with the change by line.
+        gap_noise: The gap against rounding; None where it is within its bar.
     """
 
     dtype: torch.dtype
@@ -52,6 +54,7 @@ class TensorLines:
     used_raw: float
     squares: dict[str, float]
     dots: dict[str, float]
+    gap_noise: GapNoise | None = None
 
 
 @torch.no_grad()
