@@ -45,6 +45,8 @@ def part_gap(
         noise: Bound on how far the two may differ by rounding, one number per element.
     """
     raw, visits, bounds = (x.detach().reshape(-1) for x in (g_raw, captured, noise))
+    if realised.mixing is not None:
+        return _part_mixed(realised, kappa, raw.double() - visits.double(), bounds.double(), g_raw)
     scale = None if realised.gradient_scale is None else realised.gradient_scale.reshape(-1)
     bound_square = excess_square = 0.0
     for piece in pieces(raw.numel(), raw.device):
@@ -57,3 +59,16 @@ def part_gap(
         excess_square += float(torch.dot(rest, rest))
     factor = (realised.gradient_factor * kappa) ** 2
     return GapNoise(bound_square * factor, excess_square * factor)
+
+
+def _part_mixed(
+    realised: Realised, kappa: float, gap: Tensor, bound: Tensor, like: Tensor
+) -> GapNoise:
+    """Do the same through a matrix: a bound goes through its absolute values."""
+    mixing = realised.mixing
+    if mixing is None:
+        return GapNoise(0.0, 0.0)
+    rest = mixing.apply((gap - torch.clamp(gap, -bound, bound)).view_as(like)).double()
+    limit = mixing.absolute().apply(bound.view_as(like)).double()
+    factor = (realised.gradient_factor * kappa) ** 2
+    return GapNoise(float(limit.square().sum()) * factor, float(rest.square().sum()) * factor)

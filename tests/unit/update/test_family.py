@@ -45,7 +45,9 @@ def test_a_scheduler_on_the_instance_changes_nothing(parameters):
     assert find_family(optimizer).name == "adam"
 
 
-@pytest.mark.parametrize("kind", [torch.optim.Adagrad, Overrides])
+@pytest.mark.parametrize(
+    "kind", [torch.optim.Rprop, torch.optim.ASGD, torch.optim.LBFGS, Overrides]
+)
 def test_other_optimizers_are_refused_by_name(parameters, kind):
     with refused("U101") as caught:
         find_family(kind(parameters(), lr=0.1))
