@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gradledger.schema import ACCRUAL_LINES, CASH_LINES
 from gradledger.update import FAMILIES, GroupLines, find_family
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[2] / "oracle"))
 from lion import Lion
 
 RATES, DECAYS, FLAGS = st.floats(1e-4, 0.3), st.sampled_from([0.0, 1e-3, 0.1]), st.booleans()
