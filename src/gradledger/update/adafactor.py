@@ -13,6 +13,7 @@ Source: torch.optim.Adafactor; Shazeer and Stern, arXiv:1804.04235.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -117,7 +118,7 @@ class AdafactorFamily(Family):
 
 def _root_mean_square(tensor: Tensor) -> float:
     wide = tensor.detach().to(precision_of(tensor.dtype).compute)
-    return float(wide.norm(2)) / float(max(tensor.numel(), 1)) ** 0.5
+    return float(wide.norm(2)) / math.sqrt(max(tensor.numel(), 1))
 
 
 def _scale(state: Mapping[str, Any], eps: float) -> Tensor:
@@ -128,7 +129,7 @@ def _scale(state: Mapping[str, Any], eps: float) -> Tensor:
             state[name].to(precision_of(state[name].dtype).compute)
             for name in ("row_var", "col_var")
         )
-        second = (row @ column).div_(row.mean(dim=-2, keepdim=True).clamp_(min=eps))
+        second: Tensor = (row @ column).div_(row.mean(dim=-2, keepdim=True).clamp_(min=eps))
     else:
         second = plain.detach().to(precision_of(plain.dtype).compute, copy=True)
     return second.clamp_(min=eps * eps).rsqrt_()

@@ -202,6 +202,8 @@ def find_family(optimizer: Optimizer) -> Family:
             return family
     parents = [known.__name__ for f in FAMILIES for known in f.classes if issubclass(kind, known)]
     overrides = f", which overrides the step of {parents[0]}" if parents else ""
+    if any(kind.__name__ in family.class_names for family in FAMILIES):
+        overrides = f", which has an option or a rule that is not that of {kind.__name__}"
     raise UpdateError(
         "U101",
         observed=f"{kind.__module__}.{kind.__qualname__}{overrides}",

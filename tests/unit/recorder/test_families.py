@@ -57,7 +57,7 @@ def test_muon_balances_and_names_its_rounding(
     assert max(books["gap_ratio"]) <= bar
     shares = np.array(books["remainder_norm"]) / np.array(books["delta_norm"])
     assert shares.min() > 1e-4
-    # Directions in which a matrix hardly acts are blown up five times over, and rounding with them.
+    # Singular directions near zero are enlarged by every iteration, and the rounding in them too.
     assert np.median(shares) < 5e-2
     assert shares.max() < 0.5
 

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gradledger.errors import UpdateError
 from gradledger.schema import ACCRUAL_LINES, CASH_LINES
 from gradledger.update import FAMILIES, GroupLines, find_family
 
@@ -286,5 +287,5 @@ def test_a_class_called_lion_that_does_something_else_is_refused():
                     p.data.sub_(p.grad, alpha=group["lr"])
                     self.state[p]["exp_avg"] = p.grad.clone()
 
-    with pytest.raises(Exception, match=r"\[U101\]"):
+    with pytest.raises(UpdateError, match=r"\[U101\].*a rule that is not that of Lion"):
         find_family(Lion([torch.nn.Parameter(torch.zeros(3))]))
