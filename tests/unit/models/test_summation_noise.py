@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from gradledger.gradient import Capture, summation_noise, survey
+from gradledger.gradient import Capture, Use, summation_noise, survey
+from gradledger.gradient.bias import bias_form
 
 sys.path.insert(0, str(Path(__file__).parent))
 from zoo import NOISY, ZOO, Zoo
@@ -56,3 +57,16 @@ def test_key_biases_of_long_sequences(length: int) -> None:
     assert bool(((theirs - ours).abs() <= bound).all())
     # A visit that were missed would still stand out of the bound.
     assert float(bound.norm()) < 1e-3 * float(signal.norm()) * math.sqrt(length)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_stays_below_one_visit_in_twelve(dtype: torch.dtype) -> None:
+    """Sums are taken in float32 inside and rounded once: the number of terms hardly matters."""
+    gradient = torch.randn(12, 50, 6).to(dtype)
+    use = Use(0, bias_form(gradient), None, None)
+    bound = summation_noise([use], dtype)
+    sizes = gradient.double().abs().sum((0, 1))
+    assert bool((bound > 2 * torch.finfo(dtype).eps * sizes).all())
+    assert bool((bound < sizes / 12).all())
+    twice = summation_noise([use, use], dtype)
+    assert torch.allclose(twice, 2 * bound, rtol=1e-2)
