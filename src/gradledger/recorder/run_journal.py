@@ -268,7 +268,7 @@ class RunJournal:
         raise BooksError(
             "B101",
             observed=f"residual {worst['residual_ratio'] or 0.0:.3g}, "
-            f"gap {_gap(worst):.3g} ({worst['verdict']})",
+            f"gap {_gap(worst):.3g} ({_noise(worst)}{worst['verdict']})",
             expected="both within the tolerance of the number format",
             where=f"step {step.number}, parameter group {name}",
             hint="the step is recorded; look at it with `gradledger books RUN --step "
@@ -279,3 +279,9 @@ class RunJournal:
 def _gap(row: Mapping[str, Any]) -> float:
     """Gap ratio of a row; infinite where there is a gap and no visit was captured."""
     return math.inf if row["gap_ratio"] is None else float(row["gap_ratio"])
+
+
+def _noise(row: Mapping[str, Any]) -> str:
+    """Say how much of a gap is no rounding noise, where that was asked."""
+    excess = row["gap_excess_ratio"]
+    return "" if excess is None else f"{excess:.3g} of it is no rounding noise; "

@@ -84,6 +84,8 @@ BOOKS: Final[Columns] = {
     "visit_norms": "float64",  # sum over visits of |C kappa gamma_v|
     "residual_ratio": "float64",
     "gap_ratio": "float64",
+    "gap_noise_ratio": "float64",  # bound on rounding noise of the gap; null: gap within its bar
+    "gap_excess_ratio": "float64",  # what of the gap is beyond that bound; null likewise
     "rounding_ratio": "float64",  # |rho| / |delta|
     "ulp_ratio": "float64",  # 2 |ulp(theta)| / |delta|
     "verdict": "label",

@@ -163,7 +163,8 @@ def _step(rng: np.random.Generator, truth: Truth, step: int, group: int) -> dict
         "step": step, "group": group, "delta_norm": float(np.linalg.norm(delta)),
         "learning_rate": 1e-3, "clip": 0.9, "cash_factor": factor if captured else None,
         "routed": captured, "visit_norms": 1.0, "residual_ratio": 1e-8 * (1 + group + step / 100),
-        "gap_ratio": 1e-7 * (1 + step + group / 100), "rounding_ratio": 1e-4, "ulp_ratio": 1e-5,
+        "gap_ratio": 1e-7 * (1 + step + group / 100), "gap_noise_ratio": None,
+        "gap_excess_ratio": None, "rounding_ratio": 1e-4, "ulp_ratio": 1e-5,
         "verdict": "unchanged" if unchanged else "balanced",
     }  # fmt: skip
     for line, vector in (*lines.items(), *accrual.items()):
