@@ -19,6 +19,9 @@ _RATIOS: Final[dict[str, tuple[str, str]]] = {
     "resolution": ("ulp_ratio", "2 |ulp(parameters)| over |delta|"),
 }
 
+#: Ratios that exist only where a gap exceeds its bar.
+_ONLY_WHERE_MET: Final = frozenset({"gap noise", "gap beyond"})
+
 
 def verdict_counts(records: Records, matched: Matched, span: Span) -> dict[str, int]:
     """Return how many books (step and group) got each verdict, in the order of the schema."""
@@ -44,8 +47,9 @@ def balance_table(records: Records, matched: Matched, span: Span) -> Table:
             f'ORDER BY {column} DESC, step, "group" LIMIT 1',
             [span.start, span.stop],
         )
-        ratio, step, group = found[0] if found else (None, None, None)
-        rows.append((name, ratio, step, names.get(group), meaning))
+        if found or name not in _ONLY_WHERE_MET:
+            ratio, step, group = found[0] if found else (None, None, None)
+            rows.append((name, ratio, step, names.get(group), meaning))
     columns = (
         Column("name", "largest"),
         Column("ratio", "ratio", "number"),

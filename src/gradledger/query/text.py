@@ -137,14 +137,15 @@ def _table(table: Table, width: int) -> RenderableType:
 
 
 def _too_many(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[int]:
-    """Return the last columns of words that must go for the figures to keep their room."""
+    """Return the last columns that must go, words first: a figure that is cut says another one."""
     excess = _INDENT + sum(widths) + 2 * len(widths) - width
     dropped: list[int] = []
-    for place in reversed(range(1, len(columns))):
-        if excess > 0 and columns[place].is_words:
-            dropped.insert(0, place)
-            excess -= widths[place] + 2
-    return dropped
+    for is_words in (True, False):
+        for place in reversed(range(1, len(columns))):
+            if excess > 0 and columns[place].is_words is is_words:
+                dropped.append(place)
+                excess -= widths[place] + 2
+    return sorted(dropped)
 
 
 def _crop(cell: str, width: int) -> str:
