@@ -117,4 +117,5 @@ CODES: Final[dict[str, str]] = {
     "Q109": "optional package is missing",
     "Q110": "argument is not one of those allowed",
     "Q111": "run has no steps",
+    "Q141": "answer has no picture",
 }

@@ -18,12 +18,13 @@ from gradledger.cli.info import info
 from gradledger.cli.output import EXIT_ERROR, complain, say, to_json
 from gradledger.cli.policy import POLICY_COMMANDS
 from gradledger.cli.steps import steps
+from gradledger.cli.timeline import matrix, timeline
 from gradledger.cli.trace import trace
 from gradledger.errors import GradledgerError
 from gradledger.query import inert
 
 #: The commands, in the order in which help lists them.
-COMMANDS = (info, steps, books, trace, follow, decide, demo)
+COMMANDS = (info, steps, books, trace, follow, timeline, matrix, decide, demo)
 
 #: Groups of commands: name, help, commands.
 GROUPS = (

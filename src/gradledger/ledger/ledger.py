@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from gradledger.errors import QueryError
+from gradledger.ledger.pieces import Pieces
 from gradledger.query import (
     Answer,
     Records,
@@ -23,7 +24,7 @@ from gradledger.query import (
 from gradledger.schema import RunBegin, RunEnd
 
 
-class Ledger:
+class Ledger(Pieces):
     """Read-only view of a recorded run; what was sealed after it was opened is not seen.
 
     Args:

@@ -6,6 +6,7 @@ from gradledger.query.decide import decide, decisions
 from gradledger.query.follow import UNITS, follow
 from gradledger.query.inert import inert
 from gradledger.query.info import info
+from gradledger.query.matrix import matrix
 from gradledger.query.measures import MEASURES
 from gradledger.query.policy_check import check_policy
 from gradledger.query.policy_diff import diff_policies
@@ -14,6 +15,7 @@ from gradledger.query.policy_simulate import simulate_policy
 from gradledger.query.ranking import ORDERS
 from gradledger.query.records import Records, open_records
 from gradledger.query.steps import steps
+from gradledger.query.timeline import timeline
 from gradledger.query.trace import trace
 
 __all__ = [
@@ -35,8 +37,10 @@ __all__ = [
     "follow",
     "inert",
     "info",
+    "matrix",
     "open_records",
     "simulate_policy",
     "steps",
+    "timeline",
     "trace",
 ]
