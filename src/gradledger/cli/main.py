@@ -13,6 +13,7 @@ from gradledger import __version__
 from gradledger.cli.books import books
 from gradledger.cli.decide import decide
 from gradledger.cli.demo import demo
+from gradledger.cli.doctor import doctor
 from gradledger.cli.follow import follow
 from gradledger.cli.info import info
 from gradledger.cli.output import EXIT_ERROR, complain, say, to_json
@@ -24,7 +25,7 @@ from gradledger.errors import GradledgerError
 from gradledger.query import inert
 
 #: The commands, in the order in which help lists them.
-COMMANDS = (info, steps, books, trace, follow, timeline, matrix, decide, demo)
+COMMANDS = (info, steps, books, trace, follow, timeline, matrix, decide, doctor, demo)
 
 #: Groups of commands: name, help, commands.
 GROUPS = (

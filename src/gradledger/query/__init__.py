@@ -1,6 +1,7 @@
 """Ask the records of a run: one file per question, SQL nowhere else."""
 
 from gradledger.query.answer import KINDS, Answer, Column, Table
+from gradledger.query.answer_json import answer_from_json, answer_to_json
 from gradledger.query.books import books
 from gradledger.query.decide import decide, decisions
 from gradledger.query.follow import UNITS, follow
@@ -27,6 +28,8 @@ __all__ = [
     "Column",
     "Records",
     "Table",
+    "answer_from_json",
+    "answer_to_json",
     "books",
     "check_policy",
     "decide",

@@ -18,6 +18,7 @@ from gradledger.recorder.environment import read_environment
 from gradledger.recorder.recorder import Recorder
 from gradledger.recorder.run_journal import RunJournal
 from gradledger.recorder.sink import Sink
+from gradledger.recorder.stand_in import call_of
 from gradledger.recorder.weights import FULL
 from gradledger.schema import FORMAT, RunBegin
 from gradledger.segment import RunLock, write_bytes_atomic
@@ -81,6 +82,10 @@ def record(
         UpdateError: The optimizer cannot be booked.
         PolicyError: The policy cannot be read, or a profile names a block that the model lacks.
     """
+    given = {k: v for k, v in locals().items() if k not in ("run_dir", "model", "optimizer")}
+    examined: Recorder | None = call_of(run_dir, model, optimizer, given)
+    if examined is not None:
+        return examined
     _check_choice("level", level, LEVELS)
     _check_choice("on_imbalance", on_imbalance, ON_IMBALANCE)
     run_dir = Path(run_dir)
