@@ -8,8 +8,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from gradledger.examine.arms import Trial
 from gradledger.examine.finding import LIMITS, Finding
-from gradledger.examine.trial import Trial, middle
+from gradledger.examine.trial import middle
 from gradledger.query import Column, Table
 from gradledger.recorder.groups import Grouping
 from gradledger.schema import BOOKS, STEPS, VISITS

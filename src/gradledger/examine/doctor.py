@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,43 +12,16 @@ import torch
 from torch import nn, optim
 
 from gradledger.errors import InputError
+from gradledger.examine.arms import Trial
 from gradledger.examine.body import Loss, MicroBody, body_of_loss
 from gradledger.examine.budget import cost_table, disk_table, memory_table, room_on_disk
 from gradledger.examine.finding import LIMITS, STOPS, Finding, findings_table
 from gradledger.examine.look import Seen, coverage_tables, look, profiles_table
-from gradledger.examine.trial import Trial, middle, run_trial
+from gradledger.examine.plan import Plan
+from gradledger.examine.trial import middle, run_trial
 from gradledger.policy import Policy
 from gradledger.query import Answer, Table
 from gradledger.state.torch_state import preserved_rng
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How the run is going to be recorded.
-
-    Attributes:
-        run_dir: Where; only the room on its disk is looked at.
-        steps: How many steps; None where that is not known.
-        rounds: Measured steps of each arm.
-        policy: Admission policy, or its file.
-        level: As for ``record``.
-        groups: As for ``record``.
-        unattributed: As for ``record``.
-        accept_coupled: As for ``record``.
-        update_norms: As for ``record``.
-        state_every: As for ``record``.
-    """
-
-    run_dir: Path = Path()
-    steps: int | None = None
-    rounds: int = 8
-    policy: Policy | str | Path | None = None
-    level: str = "shares"
-    groups: Mapping[str, str | Sequence[str]] | None = None
-    unattributed: Sequence[str] = ()
-    accept_coupled: bool = False
-    update_norms: bool = False
-    state_every: int = 0
 
 
 def doctor(
@@ -130,6 +102,7 @@ def examine(
     *,
     title: str,
     early: Sequence[Finding] = (),
+    why_not: str = "no batch and loss were given",
     facts: Mapping[str, Any] | None = None,
 ) -> Answer:
     """Look, try, and answer.
@@ -141,6 +114,7 @@ def examine(
         plan: How the run is going to be recorded.
         title: Title of the answer.
         early: What was found before.
+        why_not: Why there are no bodies, where there are none.
         facts: Single figures to show first.
     """
     seen = look(
@@ -151,7 +125,7 @@ def examine(
         unattributed=plan.unattributed,
         accept_coupled=plan.accept_coupled,
     )
-    trial = Trial(why_not="no batch and loss were given")
+    trial = Trial(why_not=why_not)
     if bodies and seen.grouping is not None and seen.family:
         trial = _try(model, optimizer, bodies, plan, seen)
     elif bodies:
@@ -254,7 +228,7 @@ def _facts(
 ) -> dict[str, Any]:
     stops = sum(finding.effect == STOPS for finding in findings)
     facts: dict[str, Any] = {
-        "verdict": f"{stops} findings stop recording, {len(findings) - stops} limit it"
+        "verdict": f"findings that stop recording: {stops}, that limit it: {len(findings) - stops}"
         if findings
         else "all fine",
         "optimizer": seen.family or "not supported",

@@ -14,8 +14,9 @@ from torch import nn, optim
 
 from gradledger.errors import GradledgerError, InputError
 from gradledger.examine.body import Listener
-from gradledger.examine.doctor import Plan, examine
+from gradledger.examine.doctor import examine
 from gradledger.examine.finding import STOPS, Finding
+from gradledger.examine.plan import Plan
 from gradledger.query import Answer
 from gradledger.recorder import Recorder, record
 from gradledger.recorder.stand_in import standing_in
@@ -137,6 +138,9 @@ class _Guest:
             self._plan,
             title=f"Doctor: {self._name}, {type(model).__name__} with {type(optimizer).__name__}",
             early=[*self._early, *findings],
+            why_not="recording was refused before the first update"
+            if findings
+            else "the script does not call the model itself, or its output had no gradient",
             facts=self._facts,
         )
         self._finish(answer)

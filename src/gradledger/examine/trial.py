@@ -3,56 +3,27 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
-from torch import Tensor, nn, optim
+from torch import nn, optim
 
 from gradledger.errors import GradledgerError
+from gradledger.examine.arms import RecordingFailedError, Trial, build_arms
 from gradledger.examine.body import MicroBody
 from gradledger.examine.finding import LIMITS, Finding
 from gradledger.query import books, open_records
-from gradledger.recorder import Recorder, record
+from gradledger.recorder import record
 from gradledger.recorder.stand_in import standing_in
 
 _WARM_UP: Final = 2
 #: The trial ends early when it has taken this long, but not before so many rounds.
 _SECONDS: Final = 30.0
 _LEAST: Final = 3
-
-
-@dataclass
-class Trial:
-    """What was measured.
-
-    Attributes:
-        num_visits: Visits of one step.
-        seconds: Arm (``plain``, ``recorded``, ``routed``) -> wall seconds of each of its steps.
-        peaks: Arm -> largest device memory above what was held before the step, bytes; empty where
-            the device does not tell.
-        held: What is held -> bytes, at the moment of the update.
-        state_bytes: One stored model state on disk.
-        verdicts: Verdict of the books -> how often it was given.
-        unreached: Tensors that got no gradient.
-        findings: What recording refused, or what does not balance.
-        why_not: Why nothing was measured; empty where it was.
-    """
-
-    num_visits: int = 0
-    seconds: dict[str, list[float]] = field(default_factory=dict)
-    peaks: dict[str, int] = field(default_factory=dict)
-    held: dict[str, int] = field(default_factory=dict)
-    state_bytes: int = 0
-    verdicts: dict[str, int] = field(default_factory=dict)
-    unreached: list[str] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
-    why_not: str = ""
 
 
 class _Rows:
@@ -108,65 +79,16 @@ def run_trial(
     try:
         with run:
             run.admit(_Rows(trial.num_visits))
-            arms = _arms(run, plain, bodies, profile, trial)
+            arms = build_arms(run, plain, bodies, profile, trial)
+            arms["plain"]()  # What fails without a recorder is the caller's to see.
             _measure(arms, rounds, trial, next(plain[0].parameters()).device)
-    except GradledgerError as error:
-        trial.findings.append(Finding.of(error))
-        trial.why_not = "a recorded step was refused"
+    except RecordingFailedError as failed:
+        trial.findings.append(failed.finding)
+        trial.why_not = "a recorded step did not succeed"
+        trial.seconds = {}
         return trial
     _read_back(folder / "trial", run.num_steps, trial)
     return trial
-
-
-def _arms(
-    run: Recorder,
-    plain: tuple[nn.Module, optim.Optimizer],
-    bodies: Sequence[MicroBody],
-    profile: Sequence[float] | None,
-    trial: Trial,
-) -> dict[str, Callable[[], None]]:
-    """Return one step of each arm as a function."""
-
-    def plain_step() -> None:
-        for body in bodies:
-            body.run(plain[0])
-        if not trial.seconds.get("plain"):
-            names = [
-                n for n, p in plain[0].named_parameters() if p.requires_grad and p.grad is None
-            ]
-            held = {id(p) for group in plain[1].param_groups for p in group["params"]}
-            trial.unreached = [n for n in names if id(plain[0].get_parameter(n)) in held]
-        plain[1].step()
-        plain[1].zero_grad()
-
-    def recorded_step() -> None:
-        first = 0
-        with run.step() as step:
-            for body in bodies:
-                numbers = range(first, first + body.num_visits)
-                first += body.num_visits
-                with step.micro_batch(body.batch, examples=numbers):
-                    body.run(run.model)
-            trial.held["captured activations and gradients"] = _captured_bytes(run)
-            run.optimizer.step()
-            run.optimizer.zero_grad()
-            trial.held |= _kept_bytes(run)
-
-    arms: dict[str, Callable[[], None]] = {"plain": plain_step, "recorded": recorded_step}
-    if profile is not None:
-        number = run.weights.add("trial", list(profile))
-
-        def routed_step() -> None:
-            run.examples.profile[:] = number
-            held = dict(trial.held)
-            try:
-                recorded_step()
-            finally:
-                run.examples.profile[:] = 0
-                trial.held = held
-
-        arms["routed"] = routed_step
-    return arms
 
 
 def _measure(
@@ -203,45 +125,6 @@ def _reset_peak(device: torch.device) -> int | None:
     torch.cuda.synchronize(device)
     torch.cuda.reset_peak_memory_stats(device)
     return int(torch.cuda.memory_allocated(device))
-
-
-def _kept_bytes(run: Recorder) -> dict[str, int]:
-    """Return what the books keep from step to step."""
-    entries = [entry for group in run.booker.tracked for entry in group]
-    copies: dict[str, list[Tensor | None]] = {
-        "copies of the parameters": [entry.theta_before for entry in entries],
-        "copies of the accumulated gradients": [entry.raw for entry in entries],
-        "copies of the momentum": [
-            None if entry.before is None else entry.before.momentum for entry in entries
-        ],
-        "accounts": [t for entry in entries for t in entry.account.to_tensors().values()],
-    }
-    return {
-        name: sum(value.nbytes for value in values if value is not None)
-        for name, values in copies.items()
-    }
-
-
-def _captured_bytes(run: Recorder) -> int:
-    """Return what capture holds at the moment of the update; shared memory counts once."""
-    storages: dict[int, int] = {}
-    for group in run.booker.tracked:
-        for entry in group:
-            for use in run.capture.uses(entry.parameter):
-                for tensor in _tensors(use.form):
-                    storage = tensor.untyped_storage()
-                    storages[storage.data_ptr()] = storage.nbytes()
-    return sum(storages.values())
-
-
-def _tensors(value: Any) -> list[Tensor]:
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, list | tuple):
-        return [tensor for item in value for tensor in _tensors(item)]
-    if dataclasses.is_dataclass(value):
-        return _tensors([getattr(value, part.name) for part in dataclasses.fields(value)])
-    return []
 
 
 def _read_back(run_dir: Path, num_steps: int, trial: Trial) -> None:

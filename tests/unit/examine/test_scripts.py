@@ -39,8 +39,9 @@ Path("model.bin").write_text("written")
 ONE = "torch.nn.functional.cross_entropy(model(batch[0]), batch[1]).backward()"
 TWO = """\
 for half in (slice(0, 4), slice(4, 8)):
-                with step.micro_batch((batch[0][half], batch[1][half]), examples=range(4)):
-                    with torch.autocast("cpu", dtype=torch.bfloat16):
+                part = (batch[0][half], batch[1][half])
+                with step.micro_batch(part, examples=range(half.start, half.stop)):
+                    with torch.autocast("cpu", dtype=torch.bfloat16, enabled={mixed}):
                         logits = model(batch[0][half])
                     torch.nn.functional.cross_entropy(logits, batch[1][half]).backward()"""
 
@@ -80,10 +81,22 @@ def test_a_script_is_stopped_before_anything_is_trained_or_written(tmp_path: Pat
     assert {path.name for path in tmp_path.iterdir()} == {"train.py"}
 
 
-def test_accumulation_under_autocast_is_repeated_as_it_was(tmp_path: Path) -> None:
-    said = doctor(tmp_path, str(script(tmp_path, step="", body=TWO)), "--json")
+def test_accumulation_is_repeated_as_it_was(tmp_path: Path) -> None:
+    body = TWO.format(mixed="False")
+    said = doctor(tmp_path, str(script(tmp_path, step="", body=body)), "--json")
     assert said.returncode == 0, said.stdout + said.stderr
     assert answer(said)["facts"]["visits per step"] == 8
+
+
+def test_autocast_is_repeated_and_judged(tmp_path: Path) -> None:
+    """Whatever recording makes of mixed formats, it is an answer and no crash of the doctor."""
+    body = TWO.format(mixed="True")
+    said = doctor(tmp_path, str(script(tmp_path, step="", body=body)), "--json")
+    found = answer(said)
+    assert said.returncode == (1 if found["findings"] else 0)
+    assert "Expected" not in said.stdout, "formats of outputs and of their gradients differ"
+    measured = "cost" in found["tables"]
+    assert measured or found["tables"]["findings"]["rows"][0]["where"] == "trial"
 
 
 def test_what_recording_would_refuse_is_a_finding(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from gradledger.query.plot.canvas import (
@@ -39,7 +40,13 @@ def draw_books(answer: Answer) -> Picture:
         raise no_picture("no ratio above 0 in these steps", "a step that changed something")
     with canvas(answer, 3.4) as (figure, axes):
         for name, (colour, words) in _SERIES.items():
-            line(axes[0], middles, series[name], color=colour, label=f"{name}: {words}")
+            line(
+                axes[0],
+                middles,
+                series[name],
+                color=colour,
+                label=f"{name}: {words}{_gaps(rows, name)}",
+            )
         axes[0].set_yscale("log")
         axes[0].grid(visible=True, axis="y")
         axes[0].yaxis.set_major_formatter(lambda value, _: f"{value:.0e}".replace("e-0", "e-"))
@@ -49,6 +56,10 @@ def draw_books(answer: Answer) -> Picture:
         axes[0].legend(loc="upper left", bbox_to_anchor=(0.0, -0.2), ncols=1)
         _verdict(axes[0], answer)
     return Picture(figure)
+
+
+def _gaps(rows: Sequence[Mapping[str, Any]], name: str) -> str:
+    return " (not drawn where it is exactly 0)" if any(row[name] == 0.0 for row in rows) else ""
 
 
 def _verdict(axes: Any, answer: Answer) -> None:

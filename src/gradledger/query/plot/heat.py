@@ -30,7 +30,7 @@ _WORDS: Final[dict[str, str]] = {
     "norm": "sum of gradient norms; 0 means not one gradient got in",
 }
 #: Above this part of the range a cell is so dark that its figure turns white.
-_DARK: Final = 0.55
+_DARK: Final = 0.66
 _MAX_FIGURES: Final = 400
 #: Columns whose names find room side by side.
 _LEVEL: Final = 6
