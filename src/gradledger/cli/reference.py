@@ -15,13 +15,14 @@ _HEAD = """# Command line
 
 `gradledger` asks a recorded run; it reads only and needs no torch, except for `doctor` and `demo`.
 Every command but these two and those of `policy` is the method of the same name of what `gl.open`
-returns; those of `policy` are functions of the same name in `gradledger.policy`. This page is printed
-by `python -m gradledger.cli.reference`.
+returns; those of `policy` are functions of the same name in `gradledger.policy`. This page is
+printed by `python -m gradledger.cli.reference`.
 
 - Data goes to stdout, messages to stderr. `--json` writes the whole answer as JSON, tables in full;
   an error is then JSON on stderr.
 - Exit codes: 0 clean, 1 findings (`books`: a step is unbalanced or not finite; `policy check`: a
-  mistake; `policy diff`: an example changes; `doctor`: anything stops or limits recording), 2 could not go on.
+  mistake; `policy diff`: an example changes; `doctor`: recording is stopped or limited), 2 could
+  not go on.
 - On a terminal `NO_COLOR` is obeyed; elsewhere pages are 100 columns wide and without colour.
 """
 
