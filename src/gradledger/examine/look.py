@@ -171,7 +171,7 @@ def _judge_coupling(seen: Seen, model: nn.Module, *, accept_coupled: bool) -> No
             Finding(
                 LIMITS,
                 ", ".join(seen.coupled[:3]) + (", ..." if len(seen.coupled) > 3 else ""),  # noqa: PLR2004
-                f"{len(seen.coupled)} modules couple the rows of a batch: sums still balance, but "
+                f"rows of a batch are coupled ({len(seen.coupled)} in all): sums still balance, but "
                 "a visit's part is not caused by that visit alone",
                 _UNCOUPLE,
             )

@@ -187,7 +187,7 @@ def wrong():
     [
         ("plain", 0, "all fine"),
         ("whole", 0, "Cost: wall time"),
-        ("normed", 1, "couple the rows"),
+        ("normed", 1, "rows of a batch are coupled"),
         ("wrong", 2, "[I142]"),
         ("absent", 2, "[I142]"),
     ],

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import math
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -137,8 +138,8 @@ def canvas(answer: Answer, height: float, rows: int = 1) -> Iterator[tuple[Any, 
 
 
 def line(axes: Any, steps: Sequence[float], values: Sequence[float], **options: Any) -> None:
-    """Draw one series over steps, with a dot per step where there are few."""
-    dots = "o" if len(steps) <= _FEW else None
+    """Draw one series over steps, with a dot per step where there are few, or gaps between them."""
+    dots = "o" if len(steps) <= _FEW or any(math.isnan(value) for value in values) else None
     axes.plot(steps, values, linewidth=1.5, marker=dots, markersize=2.6, **options)
 
 
