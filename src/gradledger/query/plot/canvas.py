@@ -138,7 +138,7 @@ def canvas(answer: Answer, height: float, rows: int = 1) -> Iterator[tuple[Any, 
 
 
 def line(axes: Any, steps: Sequence[float], values: Sequence[float], **options: Any) -> None:
-    """Draw one series over steps, with a dot per step where there are few, or gaps between them."""
+    """Draw one series over steps, with a dot per step where there are few, or gaps."""
     dots = "o" if len(steps) <= _FEW or any(math.isnan(value) for value in values) else None
     axes.plot(steps, values, linewidth=1.5, marker=dots, markersize=2.6, **options)
 
