@@ -171,8 +171,8 @@ def _judge_coupling(seen: Seen, model: nn.Module, *, accept_coupled: bool) -> No
             Finding(
                 LIMITS,
                 ", ".join(seen.coupled[:3]) + (", ..." if len(seen.coupled) > 3 else ""),  # noqa: PLR2004
-                f"rows of a batch are coupled ({len(seen.coupled)} in all): sums still balance, but "
-                "a visit's part is not caused by that visit alone",
+                f"rows of a batch are coupled ({len(seen.coupled)} in all): sums still balance, "
+                "but a visit's part is not caused by that visit alone",
                 _UNCOUPLE,
             )
         )
