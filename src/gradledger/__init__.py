@@ -14,15 +14,17 @@ if TYPE_CHECKING:
     from gradledger.examine import doctor
     from gradledger.ledger import Ledger
     from gradledger.ledger import open_ledger as open
+    from gradledger.probe import Probe
     from gradledger.recorder import Recorder, record
 
 __version__ = "0.1.0"
 
-__all__ = ["Ledger", "Recorder", "__version__", "doctor", "errors", "open", "record"]
+__all__ = ["Ledger", "Probe", "Recorder", "__version__", "doctor", "errors", "open", "record"]
 
 #: Public name -> where it lives: a module, or a module and a name in it.
 _HOMES = {
     "Ledger": "gradledger.ledger:Ledger",
+    "Probe": "gradledger.probe:Probe",
     "Recorder": "gradledger.recorder:Recorder",
     "doctor": "gradledger.examine:doctor",
     "errors": "gradledger.errors",

@@ -7,6 +7,7 @@
     |- UpdateError     U...   an optimizer whose update cannot be booked
     |- BooksError      B...   books that do not balance under ``strict``
     |- StorageError    S...   disk, permissions, a run that exists or is incomplete
+    |- LogError        L...   a log, key, checkpoint or proof that cannot be used
     |- ReplayError     R...   a run that cannot be repeated
     `- QueryError      Q...   a question that the ledger cannot answer      (also ValueError)
 
@@ -23,6 +24,7 @@ __all__ = [
     "GradientError",
     "GradledgerError",
     "InputError",
+    "LogError",
     "PolicyError",
     "QueryError",
     "ReplayError",
@@ -118,6 +120,12 @@ class StorageError(GradledgerError):
     """Disk, permissions, a run that exists or is incomplete."""
 
     prefix = "S"
+
+
+class LogError(GradledgerError):
+    """A log, key, checkpoint or proof that cannot be used."""
+
+    prefix = "L"
 
 
 class ReplayError(GradledgerError):

@@ -22,6 +22,7 @@ TORCH_ROOMS = {
 #: One room has a torch half: the submodules whose names begin so.
 TORCH_HALF = "state/torch_"
 SQL_ROOMS = {"query", "policy"}
+MERKLE_ROOMS = {"log", "merkle", "verify"}
 STANDARD_LIBRARY_ROOMS = {"_codes", "canon", "errors", "merkle", "schema"}
 #: Modules that may start another room by name, so that importing them stays light.
 DYNAMIC_IMPORT_ROOMS = {"__init__", "cli", "ledger", "verify"}
@@ -50,6 +51,11 @@ def test_every_room_is_torch_free_by_contract_or_a_torch_room(contracts, rooms) 
 def test_every_room_without_sql_is_held_to_it(contracts, rooms) -> None:
     listed = _listed(contracts["only query and policy speak SQL"])
     assert listed == rooms - SQL_ROOMS
+
+
+def test_every_room_away_from_merkle_is_held_to_it(contracts, rooms) -> None:
+    listed = _listed(contracts["only log and verify touch merkle"])
+    assert listed == rooms - MERKLE_ROOMS
 
 
 def test_the_standard_library_core_is_held_to_it(contracts, rooms) -> None:

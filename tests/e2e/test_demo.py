@@ -63,9 +63,35 @@ def test_each_question_is_put_and_answered(done: tuple[Path, str]) -> None:
         "What shaped each block, by class?",
         "What shaped each block, by package?",
         "What was refused, and why?",
+        "What would the model be without ",
+        "loss on the chosen windows [nats]",
+        " first used?",
+        "Was this content used?",
+        "never admitted: shown to the policy and refused",
+        "never admitted: none of the examples that the run was shown",
         "bit-identical",
     ):
         assert text in done[1]
+
+
+def test_a_fresh_shell_executes_the_run_again_bit_for_bit(done: tuple[Path, str]) -> None:
+    """Code is named by the run, data by its wheels; another thread count is put right."""
+    answer = subprocess.run(
+        [
+            *(sys.executable, "-m", "gradledger.cli.main", "whatif", "runs/demo-tiny"),
+            *("--nothing", "--json"),
+        ],
+        cwd=done[0],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert answer.returncode == 0, answer.stderr
+    facts = json.loads(answer.stdout)["facts"]
+    assert facts["same final model"] is True
+    assert facts["bit-identical steps"].startswith("40 of 40")
 
 
 def test_nothing_refused_was_visited(done: tuple[Path, str]) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 from gradledger.cli.options import (
     AsJson,
     ContentClass,
+    Example,
     Group,
     License,
     Rule,
@@ -22,11 +19,6 @@ from gradledger.cli.options import (
 )
 from gradledger.cli.output import show
 from gradledger.ledger import open_ledger
-
-Example = Annotated[
-    str | None,
-    typer.Option("--example", metavar="EXAMPLE", help="Number, id, key or path of an example."),
-]
 
 
 def follow(

@@ -11,21 +11,49 @@ from typer.main import get_command
 
 from gradledger import __version__
 from gradledger.cli.books import books
+from gradledger.cli.capability import capability, policies
 from gradledger.cli.decide import decide
 from gradledger.cli.demo import demo
+from gradledger.cli.diff import diff
 from gradledger.cli.doctor import doctor
+from gradledger.cli.exclude import exclude
+from gradledger.cli.first_use import first_use
 from gradledger.cli.follow import follow
 from gradledger.cli.info import info
+from gradledger.cli.orphans import orphans
 from gradledger.cli.output import EXIT_ERROR, complain, say, to_json
 from gradledger.cli.policy import POLICY_COMMANDS
+from gradledger.cli.report import report
+from gradledger.cli.states import states
 from gradledger.cli.steps import steps
 from gradledger.cli.timeline import matrix, timeline
 from gradledger.cli.trace import trace
+from gradledger.cli.whatif import whatif
 from gradledger.errors import GradledgerError
 from gradledger.query import inert
 
 #: The commands, in the order in which help lists them.
-COMMANDS = (info, steps, books, trace, follow, timeline, matrix, decide, doctor, demo)
+COMMANDS = (
+    info,
+    steps,
+    books,
+    trace,
+    follow,
+    timeline,
+    matrix,
+    capability,
+    policies,
+    first_use,
+    exclude,
+    decide,
+    states,
+    diff,
+    whatif,
+    orphans,
+    report,
+    doctor,
+    demo,
+)
 
 #: Groups of commands: name, help, commands.
 GROUPS = (
@@ -77,7 +105,7 @@ def build() -> Any:
     )
     app.callback()(_root)
     for command in COMMANDS:
-        app.command(command.__name__)(command)
+        app.command(command.__name__.replace("_", "-"))(command)
     for name, about, commands in GROUPS:
         group = typer.Typer(
             help=about, rich_markup_mode=None, context_settings=settings, no_args_is_help=True

@@ -24,6 +24,10 @@ Group = Annotated[
     ),
 ]
 Unit = Annotated[str, typer.Option("--by", metavar="UNIT", help="One row per: block | group.")]
+Example = Annotated[
+    str | None,
+    typer.Option("--example", metavar="EXAMPLE", help="Number, id, key or path of an example."),
+]
 Source = Annotated[str | None, typer.Option("--source", metavar="TEXT", help="With this source.")]
 License = Annotated[
     str | None, typer.Option("--license", metavar="TEXT", help="Under this license.")

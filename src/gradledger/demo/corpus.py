@@ -8,7 +8,7 @@ take turns, so a caller may stop anywhere in the list without favouring one of t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
@@ -48,6 +48,7 @@ class Corpus:
         wheels: File name and SHA-256 of every wheel read.
         num_found: Python files in all wheels.
         num_eligible: Those of a fitting length, in UTF-8.
+        held_out: Files beyond the caps, for probes: no copies, no tests, nothing vendored.
     """
 
     size: CorpusSize
@@ -55,6 +56,7 @@ class Corpus:
     wheels: tuple[tuple[str, str], ...]
     num_found: int
     num_eligible: int
+    held_out: tuple[SourceFile, ...] = ()
 
 
 def build_corpus(
@@ -91,14 +93,30 @@ def build_corpus(
         num_found += len(wheel.files)
         found.append(list(source_files(wheel, min_bytes=MIN_FILE_BYTES, max_bytes=MAX_FILE_BYTES)))
     originals = originals_of(file for files in found for file in files)
-    packages = [sample_package(mark_duplicates(files, originals), size) for files in found]
+    marked = [mark_duplicates(files, originals) for files in found]
+    packages = [sample_package(files, size) for files in marked]
+    sampled = {file.sha256 for files in packages for file in files}
     return Corpus(
         size=size,
         files=tuple(interleave(packages)),
         wheels=tuple((pin.filename, pin.sha256) for pin in pins),
         num_found=num_found,
         num_eligible=sum(map(len, found)),
+        held_out=tuple(interleave([_left_out(files, sampled) for files in marked])),
     )
+
+
+def _left_out(files: Iterable[SourceFile], sampled: Container[str]) -> list[SourceFile]:
+    """Return what may be held out of one package, in the order of content digests."""
+    kept = [
+        file
+        for file in files
+        if file.sha256 not in sampled
+        and file.duplicate_of is None
+        and not file.vendored
+        and not file.is_test
+    ]
+    return sorted(kept, key=lambda file: (file.sha256, file.path))
 
 
 def sample_package(files: Iterable[SourceFile], size: CorpusSize) -> list[SourceFile]:

@@ -20,7 +20,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from gradledger.demo.canary import canary_tokens, plant
 from gradledger.demo.corpus import Corpus, build_corpus, interleave
+from gradledger.demo.heldout import held_out_texts, probe_tokens
 from gradledger.demo.sizes import WINDOW_TOKENS, CorpusSize
 from gradledger.demo.source import SourceFile
 from gradledger.demo.tokenizer import train_tokenizer
@@ -47,6 +49,8 @@ class DemoData:
         tokenizer_record: What it was trained on, and its digest.
         windows: The windows themselves.
         corpus: The sample of files that they were cut from.
+        probe_tokens: Windows of each behaviour that probes follow, int64 of shape [n, length]; none
+            of them is trained on, but for the canary within planted windows.
         counts: Windows by verdict, class, profile and package; files and wheels.
     """
 
@@ -60,6 +64,7 @@ class DemoData:
     windows: tuple[Window, ...]
     corpus: Corpus
     counts: dict[str, Any]
+    probe_tokens: dict[str, NDArray[np.int64]]
 
     def __len__(self) -> int:
         """Return the number of windows, admitted or not."""
@@ -143,8 +148,8 @@ def load_demo_data(
         corpus.files, tokenizer, length=WINDOW_TOKENS, per_file=corpus.size.windows_per_file
     )
     chosen = _choose(cut, decisions, corpus.size)
-    windows = tuple(window for _, window in chosen)
     decided = tuple(decisions[place] for place, _ in chosen)
+    windows = plant([window for _, window in chosen], decided, tokenizer)
     return DemoData(
         size=corpus.size,
         tokens=tokens_of(windows, WINDOW_TOKENS),
@@ -156,7 +161,21 @@ def load_demo_data(
         windows=windows,
         corpus=corpus,
         counts=_counts(corpus, admitted, windows, decided),
+        probe_tokens=_probe_tokens(corpus, windows, tokenizer),
     )
+
+
+def _probe_tokens(
+    corpus: Corpus, windows: Sequence[Window], tokenizer: Tokenizer
+) -> dict[str, NDArray[np.int64]]:
+    """Return the windows of every behaviour; the canary is followed where it is planted."""
+    found = {
+        name: probe_tokens(texts, tokenizer, WINDOW_TOKENS)
+        for name, texts in held_out_texts(corpus.held_out).items()
+    }
+    if any(window.planted for window in windows):
+        found["canary"] = np.array([canary_tokens(tokenizer)], dtype=np.int64)
+    return found
 
 
 def decide_files(policy: Policy, files: Sequence[SourceFile], now: datetime) -> list[Decision]:
@@ -222,4 +241,5 @@ def _counts(
         "classes": dict(Counter(decision.content_class for decision in decisions)),
         "profiles": dict(Counter(decision.profile for decision in kept)),
         "packages": dict(Counter(window.file.package for window in windows)),
+        "planted": dict(Counter(window.file.package for window in windows if window.planted)),
     }

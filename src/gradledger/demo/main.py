@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,16 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from gradledger.demo.behaviours import demo_probes
 from gradledger.demo.data import DemoData, load_demo_data
 from gradledger.demo.manifest import default_cache
 from gradledger.demo.model import recipe_of
 from gradledger.demo.present import present
 from gradledger.demo.progress import StepProgress
+from gradledger.demo.replay import ENTRY, entry_arguments
 from gradledger.demo.train import Training
 from gradledger.errors import StorageError
+from gradledger.query import replays_folder
 from gradledger.recorder import Recorder, record
 from gradledger.replay import Settled, settle
 from gradledger.schema import Coverage
@@ -33,11 +37,13 @@ class Demonstration:
         run_dir: The recorded run.
         summary: What ``summary.json`` holds.
         data: What was trained on.
+        training: The training, to be executed again.
     """
 
     run_dir: Path
     summary: dict[str, Any]
     data: DemoData
+    training: Training
 
 
 def run(
@@ -89,12 +95,14 @@ def demonstrate(
     """Train, settle and summarise; nothing is questioned yet."""
     recipe = recipe_of(size)
     run_dir = _clean(Path(out) if out is not None else default_run_dir(size))
-    clock = _Clock()
+    clock, now = _Clock(), datetime.now(UTC)
     with console.status("reading wheels, deciding files, training the tokenizer"):
-        data = load_demo_data(size, Path(cache) if cache is not None else default_cache())
+        place = Path(cache) if cache is not None else default_cache()
+        data = load_demo_data(size, place, now=now)
     console.print(data.describe())
     clock.lap("corpus_seconds")
     training = Training(recipe, data.vocab_size, torch.from_numpy(data.tokens), data.columns, dtype)
+    probes = demo_probes(data)
     model, optimizer = training.build()
     recorder = record(
         run_dir,
@@ -102,9 +110,13 @@ def demonstrate(
         optimizer,
         policy=data.policy_path,
         on_imbalance="strict",
+        probes=probes,
         opening={"source": "random initialisation", "seed": recipe.seed},
         seeds={"model": recipe.seed, "order": recipe.seed},
+        now=now,
         notes="demonstration",
+        replay=ENTRY,
+        replay_arguments=entry_arguments(data, now, dtype),
     )
     _announce(recorder.grouping.coverage, console)
     with recorder, StepProgress(console, "training", recipe.steps, recorder) as progress:
@@ -113,12 +125,15 @@ def demonstrate(
     clock.lap("training_seconds")
     with StepProgress(console, "settling", recipe.steps) as progress:
         settled = settle(
-            run_dir, training.build, lambda again: training.run(again, progress.advance)
+            run_dir,
+            training.build,
+            lambda again: training.run(again, progress.advance),
+            probes=probes,
         )
     clock.lap("settling_seconds")
     summary = summarise(run_dir, recorder, settled, data, clock.laps)
     write_json(run_dir.with_name(run_dir.name + ".summary.json"), summary)
-    return Demonstration(run_dir, summary, data)
+    return Demonstration(run_dir, summary, data, training)
 
 
 def summarise(
@@ -148,9 +163,12 @@ def summarise(
             "visits_share_median": float(np.median(visits)),
             "steps_bit_identical": settled.num_steps,
         },
+        "probes": {name: asdict(probe) for name, probe in settled.probes.items()},
         "counts": data.counts,
         "seconds": laps,
-        "training": {key: end["totals"][key] for key in ("step_seconds", "record_seconds")},
+        "training": {
+            key: end["totals"][key] for key in ("step_seconds", "record_seconds", "probe_seconds")
+        },
         "environment": begin["environment"],
     }
 
@@ -179,6 +197,8 @@ def _clean(run_dir: Path) -> Path:
             hint="choose another directory with --out",
         )
     shutil.rmtree(run_dir)
+    if (replays := replays_folder(run_dir)).is_dir():
+        shutil.rmtree(replays)
     return run_dir
 
 

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from gradledger.demo.absence import executed_removal, first_use, used_or_not
+from gradledger.demo.present_probes import show_canary, tops_table
 from gradledger.ledger import Ledger, open_ledger
 from gradledger.query import Answer, Table, inert
 
@@ -47,9 +49,30 @@ def present(done: Demonstration, console: Console) -> None:
             f"gradledger follow {done.run_dir} --where package={package}",
         )
         console.print(_brief(ledger.follow(where={"package": package}), "where", "when"))
+        _probes(ledger, done, console)
+        _absence(ledger, package, done, console)
         _heading(console, "What was refused, and why?", f"gradledger decide {done.run_dir}")
         console.print(ledger.decisions())
+        page = ledger.report("rights").write(
+            done.run_dir.with_name(f"{done.run_dir.name}.rights.html")
+        )
     _closing(done, console)
+    console.print(f"The rights report is {page}; open it in a browser.")
+
+
+def _absence(ledger: Ledger, package: str, done: Demonstration, console: Console) -> None:
+    """Ask what was not: the model without a package, the time before it, content never used."""
+    of_package = f"{done.run_dir} --where package={package}"
+    _heading(
+        console,
+        f"What would the model be without {package}?",
+        f"gradledger whatif {of_package} --how replay",
+    )
+    console.print(executed_removal(ledger, package, done, console))
+    _heading(console, f"When was {package} first used?", f"gradledger first-use {of_package}")
+    console.print(first_use(ledger, package))
+    _heading(console, "Was this content used?", f"gradledger exclude {done.run_dir} --content FILE")
+    used_or_not(ledger, done, console)
 
 
 def _brief(answer: Answer, *names: str) -> Answer:
@@ -141,6 +164,30 @@ def _top_examples(ledger: Ledger, block: str, done: Demonstration, console: Cons
         console.print(Text(f"\n#{row['rank']}  {key}", style="bold"))
         for line in text.splitlines()[:6]:
             console.print(Text("    " + inert(line, 92)))
+
+
+def _probes(ledger: Ledger, done: Demonstration, console: Console) -> None:
+    """Show how each behaviour moved and, for two of them, what moved it."""
+    names = list(done.data.probe_tokens)
+    _heading(
+        console, "What can it do, and what taught it?", f"gradledger capability {done.run_dir}"
+    )
+    console.print(ledger.capabilities())
+    for name in dict.fromkeys((names[0], names[-1])):
+        _heading(
+            console,
+            f"What shaped {name}?",
+            f"gradledger capability {done.run_dir} {name!r} --by package --order negative",
+        )
+        console.print(tops_table(ledger, name))
+        if name == "canary":
+            show_canary(ledger, done.data, console)
+    _heading(
+        console,
+        f"Which policy admitted what shaped {names[0]}?",
+        f"gradledger policies {done.run_dir} --capability {names[0]!r}",
+    )
+    console.print(ledger.policies(names[0]))
 
 
 def _closing(done: Demonstration, console: Console) -> None:

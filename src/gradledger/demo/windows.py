@@ -47,6 +47,7 @@ COLUMNS: Final[tuple[str, ...]] = (
     "line_end",
     "sha256",
     "file_sha256",
+    "planted",
 )
 
 
@@ -60,6 +61,7 @@ class Window:
         tokens: Token numbers, int32 of shape [WINDOW_TOKENS].
         start: First character within the text of the file.
         stop: One past the last character.
+        planted: Text put before that of the file, which is no part of it; empty in most windows.
     """
 
     file: SourceFile
@@ -67,6 +69,7 @@ class Window:
     tokens: NDArray[np.int32]
     start: int
     stop: int
+    planted: str = ""
 
     @property
     def key(self) -> str:
@@ -76,13 +79,13 @@ class Window:
     @property
     def text(self) -> str:
         """The characters of the window; one that is cut by a boundary belongs to both sides."""
-        return self.file.text[self.start : self.stop]
+        return self.planted + self.file.text[self.start : self.stop]
 
     @property
     def lines(self) -> tuple[int, int]:
         """First and last line of the file that the window touches, from 1."""
         first = 1 + self.file.text.count("\n", 0, self.start)
-        return first, first + self.text[:-1].count("\n")
+        return first, first + self.file.text[self.start : self.stop][:-1].count("\n")
 
 
 def cut_windows(
@@ -151,6 +154,7 @@ def window_columns(windows: Iterable[Window]) -> dict[str, list[Any]]:
             "line_start": line_start,
             "line_end": line_end,
             "sha256": hashlib.sha256(content).hexdigest(),
+            "planted": bool(window.planted),
         }
         for name in COLUMNS:
             columns[name].append(row[name])

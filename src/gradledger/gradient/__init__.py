@@ -10,6 +10,7 @@ from gradledger.gradient.form import Form
 from gradledger.gradient.kind import Call, LayerKind
 from gradledger.gradient.kinds import GENERIC, KINDS, find_kind
 from gradledger.gradient.measure import Measured, measure
+from gradledger.gradient.noise import summation_noise
 from gradledger.gradient.ownership import row_axis
 from gradledger.gradient.unit import Survey, Unit, survey
 
@@ -28,5 +29,6 @@ __all__ = [
     "find_kind",
     "measure",
     "row_axis",
+    "summation_noise",
     "survey",
 ]

@@ -66,10 +66,10 @@ class AttentionKind:
             if name in names:
                 forms[name] = OuterProduct(rows.split(source), rows.split(grad))
         if "in_proj_bias" in names:
-            forms["in_proj_bias"] = Dense(torch.cat([rows.split(g).sum(1) for g in grads], 1))
+            forms["in_proj_bias"] = Dense.summed(*(rows.split(g) for g in grads))
         for name, received in found.added.items():
             if name in names:
-                forms[name] = Dense(rows.split(received).sum(1))
+                forms[name] = Dense.summed(rows.split(received))
         written = call.output_grads[0]
         if written is not None:
             out = rows.split(_sequence_first(written, module))

@@ -9,5 +9,8 @@ from gradledger.gradient.dense import Dense
 
 
 def bias_form(output_grads: Float[Tensor, "R T O"]) -> Dense:
-    """Return the per-example gradients of an additive bias of width O."""
-    return Dense(output_grads.sum(1))
+    """Return the per-example gradients of an additive bias of width O.
+
+    The output gradients stay in memory until the step is booked, as they do for the weight.
+    """
+    return Dense.summed(output_grads)

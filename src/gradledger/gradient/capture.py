@@ -106,6 +106,11 @@ class Capture:
         finally:
             self._active = False
 
+    @property
+    def active(self) -> bool:
+        """Whether a micro-batch is being collected."""
+        return self._active
+
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Collect nothing for a while, such as during a forward pass of our own."""

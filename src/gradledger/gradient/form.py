@@ -31,3 +31,13 @@ class Form(Protocol):
 
     def total(self, weights: Float[Tensor, " R"] | None) -> Float[Tensor, " P"]:
         """Return the sum over rows, each times its weight (1 where ``weights`` is None)."""
+
+    @property
+    def num_terms(self) -> int:
+        """Most terms that were added up into one element of the sum over rows."""
+
+    def magnitude(self, weights: Float[Tensor, " R"] | None) -> Float[Tensor, " P"]:
+        """Return the same sum with the absolute value of every term: what rounding scales with.
+
+        As expensive as ``total``; asked for only where a sum is suspected to be rounding noise.
+        """

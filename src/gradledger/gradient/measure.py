@@ -8,7 +8,7 @@ Shape legend: R rows (visits), P elements of the parameter tensor, K directions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,6 +45,7 @@ def measure(
     weights: Float[Tensor, " R"],
     directions: Float[Tensor, "K P"],
     scale: Float[Tensor, " P"] | float,
+    transform: Callable[[Float[Tensor, "b P"]], Float[Tensor, "b P"]] | None = None,
 ) -> Measured:
     """Measure the rows of one parameter tensor.
 
@@ -54,11 +55,12 @@ def measure(
         weights: Depth weight of each row; enters ``total`` only.
         directions: Vectors to take inner products with.
         scale: Elementwise factor for ``scaled_squared_norms`` (the update rate A).
+        transform: Linear map that rows go through before ``scale``; None for the identity.
 
     Returns:
         The measures, rows in the order of the forms.
     """
-    if len(forms) == 1 and isinstance(forms[0], RowSparse):
+    if len(forms) == 1 and isinstance(forms[0], RowSparse) and transform is None:
         return _measure_row_sparse(forms[0], weights, directions, scale)
     num_rows, num_elements = forms[0].num_rows, forms[0].num_elements
     rows_per_chunk = max(1, CHUNK_ELEMENTS // max(1, num_elements))
@@ -75,13 +77,16 @@ def measure(
             rows += form.chunk(start, stop)
         total.addmv_(rows.T, weights[start:stop])
         dots[:, start:stop] = directions @ rows.T
+        seen = None if transform is None else transform(rows).square_()
         # Not square_(): that goes through pow and took five times as long.
         torch.mul(rows, rows, out=rows)
         squared[start:stop] = rows.sum(1)
         if scale_squared is not None:
-            scaled[start:stop] = rows @ scale_squared
-    if scale_squared is None:
-        scaled = squared * float(scale) ** 2
+            scaled[start:stop] = (rows if seen is None else seen) @ scale_squared
+        elif seen is not None:
+            scaled[start:stop] = seen.sum(1)
+    if not isinstance(scale, Tensor):
+        scaled = (squared if transform is None else scaled) * float(scale) ** 2
     return Measured(dots, squared, scaled, total)
 
 

@@ -7,7 +7,7 @@ Shape legend: R rows, T positions, I input width, O output width.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -60,3 +60,13 @@ class OuterProduct:
             else:
                 right = right * weights.view(-1, 1, 1)
         return torch.mm(left.flatten(0, 1).T, right.flatten(0, 1)).flatten()
+
+    @property
+    def num_terms(self) -> int:
+        """Rows and positions."""
+        return self.inputs.shape[0] * self.inputs.shape[1]
+
+    def magnitude(self, weights: Float[Tensor, " R"] | None) -> Float[Tensor, " P"]:
+        """Return the sum of the absolute values of all products."""
+        sizes = replace(self, inputs=self.inputs.abs(), output_grads=self.output_grads.abs())
+        return sizes.total(None if weights is None else weights.abs())

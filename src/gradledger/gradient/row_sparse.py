@@ -7,7 +7,7 @@ Shape legend: R rows (visits), N touched (visit, table row) pairs, V table rows,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -82,3 +82,13 @@ class RowSparse:
             values = values * weights[self.visits].unsqueeze(1)
         dense = self.values.new_zeros(self.table)
         return dense.index_add_(0, self.table_rows, values).flatten()
+
+    @property
+    def num_terms(self) -> int:
+        """Rows: positions that touch the same table row were added up before."""
+        return self.rows
+
+    def magnitude(self, weights: Float[Tensor, " R"] | None) -> Float[Tensor, " P"]:
+        """Return the sum of the absolute values of what rows gave."""
+        sizes = replace(self, values=self.values.abs())
+        return sizes.total(None if weights is None else weights.abs())

@@ -11,7 +11,7 @@ S padded extents, O channels that stand still, L window positions, K kernel exte
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Final
 
@@ -93,6 +93,16 @@ class Sliding:
             else:
                 total += weights[start : start + step] @ rows
         return total
+
+    @property
+    def num_terms(self) -> int:
+        """Images and window positions."""
+        return self.standing.shape[0] * prod(self.standing.shape[2:])
+
+    def magnitude(self, weights: Float[Tensor, " R"] | None) -> Float[Tensor, " P"]:
+        """Return the sum of the absolute values of all products."""
+        sizes = replace(self, sliding=self.sliding.abs(), standing=self.standing.abs())
+        return sizes.total(None if weights is None else weights.abs())
 
     def smallest(self) -> Form:
         """Return finished gradients where they take less memory than the factors."""

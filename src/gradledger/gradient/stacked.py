@@ -38,3 +38,12 @@ class Stacked:
     def total(self, weights: Float[Tensor, " R"] | None) -> Float[Tensor, " P"]:
         """Return the weighted sum over rows."""
         return torch.cat([part.total(weights) for part in self.parts])
+
+    @property
+    def num_terms(self) -> int:
+        """Most terms of any part."""
+        return max(part.num_terms for part in self.parts)
+
+    def magnitude(self, weights: Float[Tensor, " R"] | None) -> Float[Tensor, " P"]:
+        """Return the sums of absolute values, part by part."""
+        return torch.cat([part.magnitude(weights) for part in self.parts])

@@ -7,24 +7,31 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from gradledger.errors import QueryError
+from gradledger.ledger.counterfactual import Counterfactuals
+from gradledger.ledger.filters import named_filters
+from gradledger.ledger.past import Past
 from gradledger.ledger.pieces import Pieces
 from gradledger.query import (
     Answer,
     Records,
     books,
+    capabilities,
+    capability,
     decide,
     decisions,
     follow,
     info,
     open_records,
+    orphans,
+    policies,
     steps,
     trace,
 )
+from gradledger.report import Report, make_report
 from gradledger.schema import RunBegin, RunEnd
 
 
-class Ledger(Pieces):
+class Ledger(Counterfactuals, Past, Pieces):
     """Read-only view of a recorded run; what was sealed after it was opened is not seen.
 
     Args:
@@ -52,6 +59,10 @@ class Ledger(Pieces):
     def info(self) -> Answer:
         """Return what the run is: model, coverage, policy, optimizer, counts, balance, versions."""
         return info(self._records)
+
+    def orphans(self) -> Answer:
+        """Return how the run was cut off and went on, and every step that was set aside."""
+        return orphans(self._records)
 
     def steps(self, start: int | None = None, stop: int | None = None) -> Answer:
         """Return one row per step from ``start`` to ``stop``, both included.
@@ -150,7 +161,7 @@ class Ledger(Pieces):
         Raises:
             QueryError: Q104 group, Q105 column, Q106 steps, Q108 nothing matches, Q110 argument.
         """
-        filters = _filters(example, content_class, where, columns)
+        filters = named_filters(example, content_class, where, columns)
         return follow(self._records, filters, group=group, start=start, stop=stop, by=by)
 
     def decide(
@@ -172,12 +183,82 @@ class Ledger(Pieces):
         Raises:
             QueryError: Q105 column, Q108 nothing matches.
         """
-        filters = _filters(example, content_class, where, columns)
+        filters = named_filters(example, content_class, where, columns)
         return decide(self._records, filters) if filters else self.decisions()
 
     def decisions(self) -> Answer:
         """Return how many examples got each verdict, class and reason; refused ones first."""
         return decisions(self._records)
+
+    def capabilities(self) -> Answer:
+        """Return every probe of the run: how its loss moved, and what of that is booked."""
+        return capabilities(self._records)
+
+    def capability(
+        self,
+        name: str,
+        *,
+        by: str = "example",
+        group: str | Sequence[str] | None = None,
+        start: int | None = None,
+        stop: int | None = None,
+        top: int = 20,
+        order: str = "size",
+    ) -> Answer:
+        """Rank what moved a behaviour, in nats that add up to its measured change.
+
+        Args:
+            name: The probe.
+            by: As in ``trace``, or ``block`` or ``group`` for parts of the model.
+            group: Only what acted through these parameter groups; all by default.
+            start: First step, included; the step after a probed one.
+            stop: Last step, included; a probed step.
+            top: Rows at most.
+            order: ``size``, ``signed``, ``positive`` or ``negative`` (what lowered the loss).
+
+        Raises:
+            QueryError: Q104 group, Q105 column, Q106 steps, Q107 not settled for these steps,
+                Q110 argument, Q121 no such probe.
+        """
+        return capability(
+            self._records, name, by=by, group=group, start=start, stop=stop, top=top, order=order
+        )
+
+    def policies(
+        self,
+        capability: str | None = None,
+        *,
+        group: str | Sequence[str] | None = None,
+        start: int | None = None,
+        stop: int | None = None,
+    ) -> Answer:
+        """Which policy, version and rule admitted what shaped a capability, or groups.
+
+        Args:
+            capability: A probe; by default the change of the parameters is asked about.
+            group: Names, dotted prefixes or globs of groups or blocks; all parameters by default.
+            start: First step, included.
+            stop: Last step, included.
+
+        Raises:
+            QueryError: Q104 group, Q106 steps, Q107 measure not available, Q121 no such probe.
+        """
+        return policies(self._records, capability, group=group, start=start, stop=stop)
+
+    def report(self, kind: str = "rights", *, as_of: str | None = None) -> Report:
+        """Return an audit report: ``print`` shows its verdicts, ``write`` makes a page of it.
+
+        Args:
+            kind: ``rights`` (what shaped the model, on whose authority) or ``safety`` (what stands
+                out, who dominates, what was seen often, what got no signal).
+            as_of: Date or moment, ISO 8601, for which rights are judged; by default the close of
+                the run, so that the same records give the same report.
+
+        Raises:
+            QueryError: Q110 kind or date, Q111 no steps.
+            StorageError: S113 a file of the run cannot be read.
+        """
+        return make_report(self._records, self.path, kind, as_of=as_of)
 
     def close(self) -> None:
         """Let go of the files; nothing on disk changes."""
@@ -211,25 +292,3 @@ def open_ledger(path: str | Path, *, threads: int = 1) -> Ledger:
         QueryError: Q101 no run there, Q102 damaged, Q103 format not known.
     """
     return Ledger(open_records(path, threads=threads))
-
-
-def _filters(
-    example: int | str | None,
-    content_class: str | None,
-    where: Mapping[str, Any] | None,
-    columns: Mapping[str, Any],
-) -> dict[str, Any]:
-    named: dict[str, Any] = {}
-    if example is not None:
-        named["example"] = example
-    if content_class is not None:
-        named["class"] = content_class
-    for name, value in (*(where or {}).items(), *columns.items()):
-        if name in named and named[name] != value:
-            raise QueryError(
-                "Q110",
-                observed=f"{name} given twice, with different values",
-                expected="each filter once",
-            )
-        named[name] = value
-    return named

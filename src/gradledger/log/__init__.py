@@ -1,11 +1,19 @@
 """What ties the files of a run together.
 
-Today that is a manifest: the digest of every file, written when a run is closed. It finds every
-accident and every change by someone who does not rewrite the manifest too. The transparency log
-(a Merkle tree over segments and records, with signed checkpoints) will live in this room, and its
-leaves commit to the same file digests.
+The transparency log is a Merkle tree over sealed segments and small records, in public formats,
+with signed checkpoints that witnesses may cosign. The manifest is the plain list of file digests,
+written when a run is closed; it finds every accident, and every change by someone who does not
+rewrite it.
 """
 
+from gradledger.log.checkpoint import UNSIGNED_HEAD, Checkpoint
+from gradledger.log.commitments import read_commitments, seal_commitments
+from gradledger.log.cosigning import Cosigner, CosignRequest, cosign_log
+from gradledger.log.description import DESCRIPTION_NAME, LOG_FOLDER, LogDescription
+from gradledger.log.head import CHECKPOINT_NAME, HISTORY_FOLDER, UNSIGNED_NAME
+from gradledger.log.key_file import KEY_VARIABLE, key_from_environment, load_key, save_key
+from gradledger.log.keys import KeyKind, SigningKey, VerifierKey
+from gradledger.log.last_signed import LAST_SIGNED_NAME, LastSigned
 from gradledger.log.manifest import (
     DIFFERENCE_CODES,
     MANIFEST_NAME,
@@ -13,15 +21,61 @@ from gradledger.log.manifest import (
     Difference,
     FileEntry,
     check_manifest,
+    manifest_entries,
     write_manifest,
 )
+from gradledger.log.note import Note, NoteSignature
+from gradledger.log.quorum import QuorumPolicy
+from gradledger.log.reader import LogReader
+from gradledger.log.receipt import Receipt
+from gradledger.log.rows import RowReceipt, hash_rows, row_receipt, segment_leaf
+from gradledger.log.waiting import WAITING_NAME, parse_waiting
+from gradledger.log.witness import DirectoryWitness
+from gradledger.log.writer import MAX_LEAF_BYTES, Log
 
 __all__ = [
+    "CHECKPOINT_NAME",
+    "DESCRIPTION_NAME",
     "DIFFERENCE_CODES",
+    "HISTORY_FOLDER",
+    "KEY_VARIABLE",
+    "LAST_SIGNED_NAME",
+    "LOG_FOLDER",
     "MANIFEST_NAME",
+    "MAX_LEAF_BYTES",
     "PRIVATE_FOLDER",
+    "UNSIGNED_HEAD",
+    "UNSIGNED_NAME",
+    "WAITING_NAME",
+    "Checkpoint",
+    "CosignRequest",
+    "Cosigner",
     "Difference",
+    "DirectoryWitness",
     "FileEntry",
+    "KeyKind",
+    "LastSigned",
+    "Log",
+    "LogDescription",
+    "LogReader",
+    "Note",
+    "NoteSignature",
+    "QuorumPolicy",
+    "Receipt",
+    "RowReceipt",
+    "SigningKey",
+    "VerifierKey",
     "check_manifest",
+    "cosign_log",
+    "hash_rows",
+    "key_from_environment",
+    "load_key",
+    "manifest_entries",
+    "parse_waiting",
+    "read_commitments",
+    "row_receipt",
+    "save_key",
+    "seal_commitments",
+    "segment_leaf",
     "write_manifest",
 ]

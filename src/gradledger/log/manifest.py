@@ -135,6 +135,17 @@ def check_manifest(run_dir: Path) -> list[Difference]:
     return sorted(differences, key=lambda difference: (difference.place, difference.code))
 
 
+def manifest_entries(run_dir: Path) -> dict[str, FileEntry]:
+    """Return what the manifest says of every file, by path; empty where there is no readable one.
+
+    For a check of the whole, and of the manifest itself, see ``check_manifest``.
+    """
+    try:
+        return _parse(read_json(Path(run_dir) / MANIFEST_NAME))
+    except (InputError, StorageError, _MalformedError):
+        return {}
+
+
 class _MalformedError(Exception):
     """The manifest does not have the form that it should."""
 

@@ -3,23 +3,36 @@
 from gradledger.query.answer import KINDS, Answer, Column, Table
 from gradledger.query.answer_json import answer_from_json, answer_to_json
 from gradledger.query.books import books
+from gradledger.query.candidates import Sought, Texts
+from gradledger.query.capability import capabilities, capability
 from gradledger.query.decide import decide, decisions
+from gradledger.query.diff import diff
+from gradledger.query.exclude import exclude
+from gradledger.query.first_use import first_use
 from gradledger.query.follow import UNITS, follow
 from gradledger.query.inert import inert
 from gradledger.query.info import info
 from gradledger.query.matrix import matrix
 from gradledger.query.measures import MEASURES
+from gradledger.query.names import allowed
+from gradledger.query.orphans import orphans
+from gradledger.query.policies import policies
 from gradledger.query.policy_check import check_policy
 from gradledger.query.policy_diff import diff_policies
 from gradledger.query.policy_explain import explain_example, explain_record
 from gradledger.query.policy_simulate import simulate_policy
 from gradledger.query.ranking import ORDERS
 from gradledger.query.records import Records, open_records
+from gradledger.query.replays import replays_folder, stored_result
+from gradledger.query.selection import selected_examples, words
+from gradledger.query.states import states
 from gradledger.query.steps import steps
 from gradledger.query.timeline import timeline
 from gradledger.query.trace import trace
+from gradledger.query.whatif import HOW, whatif
 
 __all__ = [
+    "HOW",
     "KINDS",
     "MEASURES",
     "ORDERS",
@@ -27,23 +40,39 @@ __all__ = [
     "Answer",
     "Column",
     "Records",
+    "Sought",
     "Table",
+    "Texts",
+    "allowed",
     "answer_from_json",
     "answer_to_json",
     "books",
+    "capabilities",
+    "capability",
     "check_policy",
     "decide",
     "decisions",
+    "diff",
     "diff_policies",
+    "exclude",
     "explain_example",
     "explain_record",
+    "first_use",
     "follow",
     "inert",
     "info",
     "matrix",
     "open_records",
+    "orphans",
+    "policies",
+    "replays_folder",
+    "selected_examples",
     "simulate_policy",
+    "states",
     "steps",
+    "stored_result",
     "timeline",
     "trace",
+    "whatif",
+    "words",
 ]

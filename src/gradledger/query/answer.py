@@ -180,7 +180,7 @@ class Answer:
         """Draw the answer: a picture to ``save``, or to look at in a notebook.
 
         Raises:
-            QueryError: Q109 where matplotlib is not installed, Q141 where this question has no
+            QueryError: Q109 where matplotlib is not installed, Q151 where this question has no
                 picture or its answer holds nothing to draw.
         """
         from gradledger.query.plot import draw

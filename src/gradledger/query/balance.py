@@ -13,6 +13,8 @@ from gradledger.schema import VERDICT_NAMES
 _RATIOS: Final[dict[str, tuple[str, str]]] = {
     "residual": ("residual_ratio", "unexplained, over the sum of the norms of all lines"),
     "gap": ("gap_ratio", "missed by capture, over the sum of the visits' norms"),
+    "gap noise": ("gap_noise_ratio", "bound on rounding of the gradient's sum, where gap > bar"),
+    "gap beyond": ("gap_excess_ratio", "part of the gap beyond that bound; decides the verdict"),
     "rounding": ("rounding_ratio", "|rounding| over |delta|"),
     "resolution": ("ulp_ratio", "2 |ulp(parameters)| over |delta|"),
 }

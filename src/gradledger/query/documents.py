@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from gradledger.errors import QueryError
-from gradledger.schema import FORMAT, Coverage, GroupRecord, RunBegin, RunEnd, TensorRecord
+from gradledger.schema import (
+    FORMAT,
+    Coverage,
+    GroupRecord,
+    Resume,
+    RunBegin,
+    RunEnd,
+    TensorRecord,
+)
 
 
 def read_begin(root: Path) -> RunBegin:
@@ -59,6 +67,23 @@ def read_end(root: Path) -> RunEnd | None:
         return RunEnd(**_known(RunEnd, parts))
     except TypeError as error:
         raise _damaged(place, str(error)) from error
+
+
+def read_resumes(root: Path) -> tuple[Resume, ...]:
+    """Return the records of all resumes, in order.
+
+    Raises:
+        QueryError: Q102 where one is not readable.
+    """
+    found = []
+    for place in sorted((root / "resumes").glob("resume-*.json")):
+        parts = _load(place)
+        try:
+            lists = {name: tuple(parts[name]) for name in ("moved", "passed_over")}
+            found.append(Resume(**{**_known(Resume, parts), **lists}))
+        except (KeyError, TypeError) as error:
+            raise _damaged(place, f"{type(error).__name__}: {error}") from error
+    return tuple(found)
 
 
 def read_profiles(root: Path, begin: RunBegin) -> dict[str, list[float]]:

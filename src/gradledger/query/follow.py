@@ -9,6 +9,7 @@ from gradledger.errors import QueryError
 from gradledger.query.answer import Answer, Column, Table
 from gradledger.query.measures import MEASURE_WORDS, Scope, tiling
 from gradledger.query.names import Span, allowed, match_groups, match_steps
+from gradledger.query.profiles import profiles_of, weights_in_words
 from gradledger.query.records import Records
 from gradledger.query.selection import conditions, matching_examples, words
 from gradledger.query.standing import standing_notes
@@ -112,7 +113,7 @@ def _where(
     units: Mapping[str, Sequence[GroupRecord]],
     found: Mapping[str, Touch],
 ) -> Table:
-    profiles = _profiles(scope, where)
+    profiles = profiles_of(scope, where)
     rows = [
         (
             "total" if name == TOTAL else name,
@@ -122,7 +123,7 @@ def _where(
             touch.visits,
             touch.first,
             touch.last,
-            _weights(scope.records, units.get(name, ()), profiles),
+            weights_in_words(scope.records, units.get(name, ()), profiles),
         )
         for name, touch in found.items()
     ]
@@ -137,32 +138,6 @@ def _where(
         Column("weight", "weight"),
     )
     return Table("where", f"Where: by {by}, from input to output", columns, tuple(rows))
-
-
-def _profiles(scope: Scope, where: Mapping[str, Any]) -> list[str]:
-    sql, values = conditions(scope.records, where, "v")
-    rows = scope.records.ask(
-        "SELECT DISTINCT d.profile FROM visits v JOIN decisions d USING (decision) "
-        f"WHERE v.step BETWEEN ? AND ? AND {sql} ORDER BY 1",
-        [scope.span.start, scope.span.stop, *values],
-    )
-    return [str(row[0]) for row in rows if row[0] is not None]
-
-
-def _weights(records: Records, groups: Sequence[GroupRecord], profiles: Sequence[str]) -> str:
-    """Return the depth weights of these groups under these profiles, as one figure or a range."""
-    place = {name: index for index, name in enumerate(records.begin.blocks)}
-    weights = sorted(
-        records.profiles[name][place[group.block]]
-        for group in groups
-        for name in profiles
-        if group.block in place and place[group.block] < len(records.profiles.get(name, ()))
-    )
-    if not weights:
-        return ""
-    if weights[0] == weights[-1]:
-        return f"{weights[0]:g}"
-    return f"{weights[0]:g} to {weights[-1]:g}"
 
 
 def _when(span: Span, width: int, found: Mapping[int, Touch]) -> Table:

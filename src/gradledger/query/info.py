@@ -6,6 +6,8 @@ from typing import Any
 
 from gradledger.query.answer import Answer, Column, Table
 from gradledger.query.measures import all_intervals
+from gradledger.query.orphans import resumes_table, unfinished
+from gradledger.query.probes import probe_records
 from gradledger.query.records import Records
 from gradledger.query.selection import metadata_columns
 
@@ -21,7 +23,13 @@ def info(records: Records) -> Answer:
         title=f"Run {begin.run_id}",
         kind="accounting",
         facts=_facts(records),
-        tables=(_blocks(records), _verdicts(records), *_unattributed(records), _groups(records)),
+        tables=(
+            _blocks(records),
+            _verdicts(records),
+            *_unattributed(records),
+            _groups(records),
+            *([resumes_table(records)] if records.resumes else []),
+        ),
         notes=_notes(records),
     )
 
@@ -49,10 +57,16 @@ def _facts(records: Records) -> dict[str, Any]:
         "balance": _balance(records),
         "displacement": [f"{item.start + 1} to {item.stop}" for item in all_intervals(records)]
         or "not settled",
+        "probes": [entry["name"] for entry in probe_records(records)] or "none",
         "metadata": metadata_columns(records),
         "seeds": begin.seeds,
         "environment": begin.environment,
     }
+    if records.resumes:
+        num_steps = sum(resume.num_orphan_steps for resume in records.resumes)
+        facts["resumes"] = f"{len(records.resumes)}; orphan steps: {num_steps} (see orphans)"
+    if end is None:
+        facts["cut off or open"] = unfinished(records)
     if end:
         facts["final model state"] = end.final_digest
         facts["totals"] = end.totals

@@ -15,7 +15,7 @@ LINE_WORDS: Final[dict[str, str]] = {
     "history": "momentum of earlier gradients",
     "history_decay": "momentum of earlier coupled decay",
     "decay": "weight decay of these steps",
-    "remainder": "non-linear part of the optimizer",
+    "remainder": "non-linear part of the optimizer, or rounding inside it",
     "rounding": "rounding of the parameter write",
     "residual": "what nothing explains",
     "accrued_contributions": "entries of these steps' visits",
@@ -26,11 +26,12 @@ LINE_WORDS: Final[dict[str, str]] = {
     "inventory": "change of outstanding momentum",
     "revaluation": "outstanding momentum at changed rates",
     "decoupled_decay": "decoupled weight decay",
-    "accrual_remainder": "non-linear part of the optimizer",
+    "accrual_remainder": "non-linear part of the optimizer, or rounding inside it",
     "accrual_rounding": "rounding of the parameter write",
     "accrual_residual": "what nothing explains",
     "visits": "entries of these steps' visits",
     "coupled_decay": "coupled weight decay",
+    "buffers": "running statistics and other buffers",
 }
 
 

@@ -74,10 +74,11 @@ def explain_example(
         Path(policy) if policy else records.path / "policies" / f"{recorded.digest}.yaml"
     )
     found = explain(loaded, recorded.attributes, recorded.decided_at, FUNCTIONS)
-    differences = [] if policy else _differences(loaded, recorded, found)
+    is_other = policy is not None and loaded.digest != recorded.digest
+    differences = [] if is_other else _differences(loaded, recorded, found)
     notes = (
         "attributes and moment are those of the record; the policy is another one"
-        if policy
+        if is_other
         else "decided again from the recorded attributes: "
         + ("; ".join(differences) or "verdict, class, profile and every rule as recorded"),
     )

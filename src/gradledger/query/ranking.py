@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gradledger.query.measures import Scope, numbers, value_sql
+from gradledger.query.measures import Scope, ValueSql, numbers, value_sql
+from gradledger.query.records import Records
 from gradledger.query.selection import Key
 
 #: How rows are ordered; ties are broken by the key (the example number for examples).
@@ -40,19 +41,33 @@ class Ranked:
 
 def rank(scope: Scope, key: Key, top: int, order: str) -> Ranked:
     """Return the ``top`` keys of the scope under its measure."""
-    ranked = _rank(scope, key, top, order, careful=False)
+    return rank_values(scope.records, value_sql(scope), key, top, order)
+
+
+def rank_values(records: Records, sql: ValueSql, key: Key, top: int, order: str) -> Ranked:
+    """Return the ``top`` keys by the sum of any value of visits.
+
+    Args:
+        records: The run.
+        sql: The value of one visit.
+        key: What visits roll up to.
+        top: Keys at most.
+        order: A key of ``ORDERS``.
+    """
+    ranked = _rank(records, sql, key, top, order, careful=False)
     # The plain form is faster and exact where every visit has every value; else ask again.
     if ranked.num_partial or not math.isfinite(ranked.whole):
-        ranked = _rank(scope, key, top, order, careful=True)
+        ranked = _rank(records, sql, key, top, order, careful=True)
     return ranked
 
 
-def _rank(scope: Scope, key: Key, top: int, order: str, *, careful: bool) -> Ranked:
-    sql = value_sql(scope)
+def _rank(
+    records: Records, sql: ValueSql, key: Key, top: int, order: str, *, careful: bool
+) -> Ranked:
     value = sql.careful if careful else sql.plain
     present = f"count_if(isfinite({sql.plain}))" if careful else f"count({sql.plain})"
     sign = f"WHERE {_SIGNS[order]}" if order in _SIGNS else ""
-    rows = scope.records.ask(
+    rows = records.ask(
         f"""
         WITH {sql.with_sql} a AS (
             SELECT v.example AS example, v.decision AS decision, sum({value}) AS total,

@@ -16,8 +16,9 @@ from typing import Any, Final
 import duckdb
 
 from gradledger.errors import QueryError
-from gradledger.query.documents import read_begin, read_end, read_profiles
-from gradledger.schema import TABLES, RunBegin, RunEnd
+from gradledger.query.documents import read_begin, read_end, read_profiles, read_resumes
+from gradledger.schema import TABLES, Resume, RunBegin, RunEnd
+from gradledger.segment import ORPHANS
 
 #: Relation name of each table folder.
 RELATIONS: Final[dict[str, str]] = {
@@ -29,6 +30,10 @@ RELATIONS: Final[dict[str, str]] = {
     "books": "books",
     "displacement/visits": "displacement_visits",
     "displacement/lines": "displacement_lines",
+    "probes/values": "probe_values",
+    "probes/visits": "probe_visits",
+    "probes/lines": "probe_lines",
+    "probes/intervals": "probe_intervals",
 }
 
 _SQL_TYPES: Final[dict[str, str]] = {
@@ -57,6 +62,7 @@ class Records:
         end: End record; ``None`` while the run is open or where it was cut off.
         files: Parquet files per relation, in the order in which they were sealed.
         threads: Threads of the query engine.
+        resumes: Resumes of the run, in order.
     """
 
     path: Path
@@ -64,6 +70,7 @@ class Records:
     end: RunEnd | None
     files: dict[str, tuple[Path, ...]]
     threads: int = 1
+    resumes: tuple[Resume, ...] = ()
 
     @cached_property
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -138,16 +145,39 @@ def open_records(path: str | Path, *, threads: int = 1) -> Records:
     end = read_end(root)
     # Absolute: the engine compares file names with the one directory that it may read.
     root = root.resolve()
+    resumes = read_resumes(root)
+    # A resume that was itself cut off has not moved every file that it lists.
+    cut_off = {
+        root / name
+        for resume in resumes
+        for name in resume.moved
+        if not (root / ORPHANS / f"resume-{resume.resume:04d}" / name).exists()
+    }
     files = {
-        relation: tuple(sorted((root / folder).glob("part-*.parquet")))
+        relation: tuple(
+            path for path in sorted((root / folder).glob("part-*.parquet")) if path not in cut_off
+        )
         for folder, relation in RELATIONS.items()
     }
-    return Records(path=root, begin=begin, end=end, files=files, threads=max(1, int(threads)))
+    return Records(
+        path=root,
+        begin=begin,
+        end=end,
+        files=files,
+        threads=max(1, int(threads)),
+        resumes=resumes,
+    )
 
 
 def quote(name: str) -> str:
     """Return a column name as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def rows_of(files: Sequence[Path]) -> str:
+    """Return Parquet files as an SQL relation."""
+    names = ", ".join(literal(_no_glob(str(file))) for file in files)
+    return f"read_parquet([{names}], union_by_name=true)"
 
 
 def damaged(path: Path, error: Exception) -> QueryError:
@@ -174,7 +204,7 @@ def _connect(records: Records) -> duckdb.DuckDBPyConnection:
     connection.execute("SET preserve_insertion_order=true")
     # A name with brackets is checked as it is written in the query, then as it is on disk.
     folders = {f"{records.path}/", f"{_no_glob(str(records.path))}/"}
-    allowed = ", ".join(_literal(folder) for folder in sorted(folders))
+    allowed = ", ".join(literal(folder) for folder in sorted(folders))
     connection.execute(f"SET allowed_directories=[{allowed}]")
     connection.execute("SET enable_external_access=false")
     connection.execute("SET lock_configuration=true")
@@ -200,15 +230,15 @@ def _check_columns(records: Records, connection: duckdb.DuckDBPyConnection) -> N
 
 def _select(folder: str, files: Sequence[Path]) -> str:
     if files:
-        names = ", ".join(_literal(_no_glob(str(file))) for file in files)
-        return f"SELECT * FROM read_parquet([{names}], union_by_name=true)"
+        return f"SELECT * FROM {rows_of(files)}"
     columns = ", ".join(
         f"NULL::{_SQL_TYPES[kind]} AS {quote(name)}" for name, kind in TABLES[folder].items()
     )
     return f"SELECT {columns} WHERE false"
 
 
-def _literal(value: str) -> str:
+def literal(value: str) -> str:
+    """Return text as an SQL literal, for names that a run holds and that cannot be bound."""
     return "'" + value.replace("'", "''") + "'"
 
 

@@ -83,7 +83,8 @@ def condition(records: Records, name: str, value: Any, alias: str) -> tuple[str,
     Args:
         records: The run.
         name: ``example``, ``rule``, a column of the decision or a metadata column.
-        value: Compared as text; ``None`` matches where nothing is recorded.
+        value: Compared as text; ``None`` matches where nothing is recorded. For ``example`` also
+            a tuple of numbers.
         alias: Relation with columns ``example`` and ``decision``.
 
     Raises:
@@ -140,11 +141,29 @@ def matching_examples(records: Records, where: Mapping[str, Any]) -> int:
     )
 
 
+def selected_examples(records: Records, where: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the numbers of the examples that match, ascending; nothing given selects nothing.
+
+    Raises:
+        QueryError: Q105 unknown column; Q108 where nothing matches.
+    """
+    if not where:
+        return ()
+    matching_examples(records, where)
+    sql, values = conditions(records, where, "x")
+    rows = records.ask(f"SELECT x.example FROM examples x WHERE {sql} ORDER BY 1", values)
+    return tuple(int(row[0]) for row in rows)
+
+
 def words(where: Mapping[str, Any]) -> str:
     """Return the filters in words, for titles."""
-    return ", ".join(
-        f"{name} {'not recorded' if value is None else value}" for name, value in where.items()
-    )
+    return ", ".join(f"{name} {_in_words(value)}" for name, value in where.items())
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"{len(value)} of a list"
+    return "not recorded" if value is None else str(value)
 
 
 def preferred_metadata(records: Records) -> list[str]:
@@ -178,7 +197,12 @@ def _equal(expression: str, value: Any) -> tuple[str, list[Any]]:
 
 
 def _one_example(records: Records, value: Any) -> tuple[str, list[Any]]:
-    """Match by number, else by id or by a metadata column that names examples."""
+    """Match by number, else by id or by a metadata column that names examples.
+
+    A tuple of numbers matches each of them.
+    """
+    if isinstance(value, tuple):
+        return f"e.example IN ({', '.join(str(int(number)) for number in value) or 'NULL'})", []
     given = str(value)
     if given.isascii() and given.isdigit() and int(given) < 2**31:
         return "e.example = ?", [int(given)]

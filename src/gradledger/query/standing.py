@@ -37,7 +37,10 @@ def standing_notes(records: Records, matched: Matched, span: Span) -> list[str]:
     for verdict, meaning in (
         ("unbalanced", "see books"),
         ("not finite", "left out of all sums"),
-        ("not testable at this precision", "the write rounds away too much to test them"),
+        (
+            "not testable at this precision",
+            "rounding of the write or of the gradient is too large to test them",
+        ),
     ):
         if verdicts.get(verdict):
             notes.append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gradledger.query.answer import Answer, Column, Table
 from gradledger.query.measures import USABLE, numbers
 from gradledger.query.names import match_groups, match_steps
+from gradledger.query.orphans import resumed_steps
 from gradledger.query.records import Records
 from gradledger.query.standing import standing_notes
 
@@ -31,6 +32,7 @@ def steps(records: Records, start: int | None = None, stop: int | None = None) -
         QueryError: Q106 steps outside the run, Q111 no steps.
     """
     matched, span = match_groups(records, None), match_steps(records, start, stop)
+    resumed = numbers(resumed_steps(records))
     rows = records.ask(
         f"""
         WITH b AS (
@@ -43,7 +45,8 @@ def steps(records: Records, start: int | None = None, stop: int | None = None) -
         )
         SELECT s.step, s.visits, s.loss, b.learning_rate, b.clip, b.delta_norm, b.share, b.residual,
                1000 * s.wall_seconds, 100 * s.record_seconds / nullif(s.wall_seconds, 0),
-               concat_ws(' ', CASE WHEN s.skipped THEN 'skipped' END,
+               concat_ws(' ', CASE WHEN s.step IN ({resumed}) THEN 'resumed' END,
+                         CASE WHEN s.skipped THEN 'skipped' END,
                          CASE WHEN s.coupled THEN 'coupled' END,
                          CASE WHEN s.micro_batches > 1 THEN s.micro_batches || ' micro' END),
                s.verdict

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gradledger.errors import InputError
 from gradledger.policy import Policy, decide
 from gradledger.rights import satisfies
-from gradledger.segment import SegmentWriter
+from gradledger.segment import SealedSegment, SegmentWriter
 
 #: Columns that the ledger itself uses; metadata may not.
 RESERVED = frozenset(
@@ -128,7 +128,7 @@ def write_decisions(
     numbers: NDArray[np.int32],
     example_ids: Any,
     commitments: Sequence[bytes | None],
-) -> None:
+) -> list[SealedSegment]:
     """Write decisions, the truth of every rule, and one row per example.
 
     Args:
@@ -139,10 +139,13 @@ def write_decisions(
         numbers: Example numbers.
         example_ids: Identifiers; an Arrow array or a list.
         commitments: Commitments to the contents, None where none was taken.
+
+    Returns:
+        The segments that were sealed.
     """
     distinct = SegmentWriter(run_dir, "decisions/distinct", {})
     truths = SegmentWriter(run_dir, "decisions/truths", {})
-    logical = {name: _logical(table, name) for name in table.column_names}
+    logical = {name: logical_type(table, name) for name in table.column_names}
     examples = SegmentWriter(run_dir, "decisions/examples", logical)
     decisions = np.arange(first_decision, first_decision + len(admission), dtype=np.int32)
     distinct.append({"decision": decisions, **admission.columns})
@@ -153,11 +156,11 @@ def write_decisions(
             "example_id": example_ids,
             "decision": admission.code + np.int32(first_decision),
             "content": _hex(commitments),
-            **{name: _whole(table.column(name)) for name in table.column_names},
+            **{name: whole_column(table.column(name)) for name in table.column_names},
         }
     )
-    for writer in (distinct, truths, examples):
-        writer.seal()
+    sealed = [writer.seal() for writer in (distinct, truths, examples)]
+    return [segment for segment in sealed if segment is not None]
 
 
 def _ungoverned(num_examples: int, now: datetime) -> Admission:
@@ -194,14 +197,14 @@ def _hex(commitments: Sequence[bytes | None]) -> Any:
     return [value.hex() if value is not None else None for value in commitments]
 
 
-def _whole(column: pa.ChunkedArray) -> Any:
+def whole_column(column: pa.ChunkedArray) -> Any:
     """Return a column without what the ledger does not keep: parts of a microsecond."""
     if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
         return column.cast(pa.timestamp("us", column.type.tz), safe=False)
     return column
 
 
-def _logical(table: pa.Table, name: str) -> str:
+def logical_type(table: pa.Table, name: str) -> str:
     """Return the logical column type of a metadata column."""
     kind = table.schema.field(name).type
     if pa.types.is_boolean(kind):

@@ -20,6 +20,13 @@ from gradledger.recorder.admission import (
 )
 from gradledger.recorder.examples import AdmittedDataset, Examples
 from gradledger.recorder.presented import item_digest
+from gradledger.recorder.recorded_admission import (
+    AdmissionRecord,
+    compare_content,
+    compare_metadata,
+    load_admission,
+    write_admission,
+)
 from gradledger.recorder.salts import Salts
 from gradledger.recorder.weights import FULL, DepthWeights
 
@@ -33,6 +40,7 @@ class Admitter:
         now: The recorded moment of decision.
         profiles: Weights per block of every profile in force.
         verify_content: Whether items are digested now and compared when they are presented.
+        recorded: In a resumed run, the admissions that stand; they are not decided again.
     """
 
     def __init__(
@@ -43,7 +51,9 @@ class Admitter:
         profiles: Mapping[str, Sequence[float]],
         *,
         verify_content: bool,
+        recorded: Sequence[AdmissionRecord] = (),
     ) -> None:
+        self._recorded, self._num_admissions = list(recorded), 0
         self._run_dir, self._policy, self._now = run_dir, policy, now
         self._profiles, self._verify_content = profiles, verify_content
         self._num_decisions = 0
@@ -67,6 +77,8 @@ class Admitter:
             check: Called with the profile numbers of the admitted examples, before anything is
                 written; raises where they cannot be enforced.
         """
+        if self._num_admissions < len(self._recorded):
+            return self._recognise(dataset, metadata, examples, weights)
         table = metadata_table(metadata, len(dataset))
         admission = decide_admission(self._policy, table, self._now)
         admitted, code = admission.admitted, admission.code
@@ -85,7 +97,9 @@ class Admitter:
         numbers = examples.extend(
             code + np.int32(self._num_decisions), profile, is_admitted, sources, commitments, ids
         )
-        write_decisions(
+        # Salts first: without them the commitments could never be compared again.
+        self.salts.save()
+        sealed = write_decisions(
             self._run_dir,
             admission,
             self._num_decisions,
@@ -94,8 +108,43 @@ class Admitter:
             example_ids=ids,
             commitments=commitments,
         )
-        self.salts.save()
+        write_admission(
+            self._run_dir,
+            (self._num_admissions, first, self._num_decisions),
+            (table.num_rows, len(admission)),
+            sealed,
+        )
+        self._num_admissions += 1
         self._num_decisions += len(admission)
+        kept = np.flatnonzero(is_admitted)
+        return AdmittedDataset(dataset, kept.tolist(), numbers[kept].tolist())
+
+    def _recognise(
+        self, dataset: Any, metadata: Any, examples: Examples, weights: DepthWeights
+    ) -> AdmittedDataset:
+        """Take the decisions that stand, after comparing metadata and content with them."""
+        recorded = load_admission(self._run_dir, self._recorded[self._num_admissions])
+        table = compare_metadata(recorded, metadata, len(dataset))
+        sources = _named(table, "source")
+        if any(recorded.contents):
+            pairs = zip(sources.to_pylist(), recorded.contents, strict=True)
+            for place, (source, content) in enumerate(pairs):
+                found = self.salts.commit(source, item_digest(dataset[place]))
+                compare_content(recorded, place, found, content)
+        admission = recorded.admission
+        code = admission.code
+        is_admitted = admission.admitted[code]
+        numbers = examples.extend(
+            code + np.int32(recorded.record.first_decision),
+            self._profiles_in_force(admission, weights)[code],
+            is_admitted,
+            sources,
+            recorded.contents,
+            recorded.example_ids,
+        )
+        self.salts.save()  # From now on salts that a visit makes are written at once.
+        self._num_admissions += 1
+        self._num_decisions = recorded.record.first_decision + len(admission)
         kept = np.flatnonzero(is_admitted)
         return AdmittedDataset(dataset, kept.tolist(), numbers[kept].tolist())
 

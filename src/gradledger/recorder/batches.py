@@ -7,12 +7,29 @@ indices. Items and collation are the user's, so batches come out exactly as with
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch.utils.data import DataLoader, IterableDataset
 
 from gradledger.errors import InputError
+from gradledger.recorder.examples import example_numbers
+
+
+@dataclass(frozen=True)
+class Skip:
+    """Batches of a resumed pass that count already: drawn, not loaded.
+
+    Attributes:
+        num_batches: How many.
+        note: Called with the indices of each.
+        arrive: Called once, with how many were drawn, before the next batch or the end.
+    """
+
+    num_batches: int
+    note: Callable[[Sequence[int]], None]
+    arrive: Callable[[int], None]
 
 
 class NotedSampler:
@@ -22,16 +39,23 @@ class NotedSampler:
         sampler: The loader's own batch sampler.
         order: In a replay, the recorded index lists; the loader's sampler is still drawn from, so
             that random numbers are consumed as they were.
+        skip: In a resumed pass, what to draw past.
     """
 
     def __init__(
-        self, sampler: Iterable[Sequence[int]], order: Iterator[Sequence[int]] | None = None
+        self,
+        sampler: Iterable[Sequence[int]],
+        order: Iterator[Sequence[int]] | None = None,
+        skip: Skip | None = None,
     ) -> None:
-        self._sampler, self._order = sampler, order
+        self._sampler, self._order, self._skip = sampler, order, skip
         self.noted: deque[list[int]] = deque()
 
     def __iter__(self) -> Iterator[list[int]]:
-        for drawn in self._sampler:
+        drawing = iter(self._sampler)
+        if self._skip is not None:
+            _draw_past(drawing, self._skip)
+        for drawn in drawing:
             fed = drawn
             if self._order is not None:
                 recorded = next(self._order, None)
@@ -46,8 +70,36 @@ class NotedSampler:
         return len(self._sampler)  # type: ignore[arg-type]
 
 
+def _draw_past(drawing: Iterator[Sequence[int]], skip: Skip) -> None:
+    num_drawn = 0
+    while num_drawn < skip.num_batches:
+        indices = next(drawing, None)
+        if indices is None:
+            break
+        skip.note([int(index) for index in indices])
+        num_drawn += 1
+    skip.arrive(num_drawn)
+
+
+def recorded_order(
+    loader: DataLoader[Any], recorded: Iterator[Sequence[int]] | None
+) -> Iterator[list[int]] | None:
+    """Turn recorded example numbers into places of a loader's data set; None stays None.
+
+    Raises:
+        InputError: The loader does not draw from an admitted data set. Code I101.
+    """
+    if recorded is None:
+        return None
+    numbers = example_numbers(loader, range(len(loader.dataset)))  # type: ignore[arg-type]
+    places = {number: place for place, number in enumerate(numbers)}
+    return ([places[int(number)] for number in batch] for batch in recorded)
+
+
 def noted_loader(
-    loader: DataLoader[Any], order: Iterator[Sequence[int]] | None = None
+    loader: DataLoader[Any],
+    order: Iterator[Sequence[int]] | None = None,
+    skip: Skip | None = None,
 ) -> tuple[DataLoader[Any], NotedSampler]:
     """Return a loader with the same settings whose batches are noted.
 
@@ -62,7 +114,7 @@ def noted_loader(
             where="run.batches",
             hint="iterate the loader yourself and name the examples: run.step(batch, examples=ids)",
         )
-    sampler = NotedSampler(loader.batch_sampler, order)
+    sampler = NotedSampler(loader.batch_sampler, order, skip)
     workers: dict[str, Any] = {}
     if loader.num_workers:
         workers = {

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor, optim
 
 from gradledger.gradient import Capture
-from gradledger.recorder.checks import refuse_infinite, refuse_leak
+from gradledger.recorder.checks import refuse_infinite, refuse_leak, refuse_unbooked
+from gradledger.recorder.gap_noise import with_gap_noise
 from gradledger.recorder.groups import Group
 from gradledger.recorder.norms import tensor_norms
 from gradledger.recorder.tracked import Tracked
@@ -64,11 +65,7 @@ class Booker:
         self._measure_visits = measure_visits
         left_out = set(uncaptured)
         self._optimizer, self._family, self.capture = optimizer, family, capture
-        self._groups_of = {
-            id(value): param_group
-            for param_group in optimizer.param_groups
-            for value in param_group["params"]
-        }
+        self._groups_of = _param_groups(optimizer)
         self.groups = groups
         self._scratch = Scratch()
         self.tracked: list[list[Tracked]] = [
@@ -110,8 +107,11 @@ class Booker:
         Raises:
             GradientError: A gradient is not finite (G103), or reached a parameter outside its
                 module (G105). Nothing has been changed yet.
+            InputError: The optimizer would update a parameter that has no books (I109).
         """
         entries = [entry for group in self.tracked for entry in group]
+        self._groups_of = _param_groups(self._optimizer)
+        refuse_unbooked(self._optimizer, entries, where)
         refuse_infinite(entries, where)
         for entry in entries:
             if id(entry.parameter) in routed:
@@ -211,13 +211,17 @@ class Booker:
             captured=None if visits is None else visits.total,
             scratch=self._scratch,
         )
-        lines.add(tensor_lines)
         if visits is not None:
             kappa = tensor_lines.kappa
+            cash_squares = (realised.cash_factor * kappa) ** 2 * visits.scaled
+            tensor_lines = with_gap_noise(
+                tensor_lines, entry, self.capture, realised, visits, cash_squares
+            )
             matrices["align"][:, place] += kappa * visits.dots[0]
             matrices["gnorm"][:, place] += visits.squared
             matrices["unorm"][:, place] += kappa**2 * visits.scaled
-            cash_norms += (realised.cash_factor * kappa) ** 2 * visits.scaled
+            cash_norms += cash_squares
+        lines.add(tensor_lines)
 
     def realise(self, entry: Tracked) -> Realised | None:
         """Return the realised law of a tensor after the step; None where it was skipped."""
@@ -257,3 +261,12 @@ class Booker:
                 entry.has_raw = True
 
         return copy
+
+
+def _param_groups(optimizer: optim.Optimizer) -> dict[int, dict[str, Any]]:
+    """Return the optimizer param group of every tensor, by ``id``; loading a state renews them."""
+    return {
+        id(value): param_group
+        for param_group in optimizer.param_groups
+        for value in param_group["params"]
+    }

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, optim
 
 from gradledger.errors import GradientError, InputError
 from gradledger.recorder.norms import tensor_norms
@@ -54,6 +54,27 @@ def refuse_infinite(entries: Sequence[Tracked], where: str) -> None:
                 where=where,
                 hint="look at the loss of this batch; leave the with block to skip the step",
             )
+
+
+def refuse_unbooked(optimizer: optim.Optimizer, entries: Sequence[Tracked], where: str) -> None:
+    """Refuse parameters that joined the optimizer, or were unfrozen, after the run began.
+
+    Raises:
+        InputError: Code I109.
+    """
+    known = {id(entry.parameter) for entry in entries}
+    for index, param_group in enumerate(optimizer.param_groups):
+        for parameter in param_group["params"]:
+            if parameter.grad is not None and id(parameter) not in known:
+                raise InputError(
+                    "I109",
+                    observed=f"a gradient on a tensor of shape {tuple(parameter.shape)} in param "
+                    f"group {index} that had no books when the run began",
+                    expected="the parameters that were trainable and in the optimizer at gl.record",
+                    where=where,
+                    hint="add and unfreeze parameters before gl.record, or close this run and "
+                    "record the rest of the training as another",
+                )
 
 
 def refuse_leak(entry: Tracked, emitted: Tensor | None, where: str) -> None:

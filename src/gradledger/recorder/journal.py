@@ -34,6 +34,16 @@ class Journal(Protocol):
     def begin_step(self, recorder: Recorder, step: Step) -> None:
         """Note the state before a step."""
 
+    def between_steps(self, recorder: Recorder) -> bool:
+        """Act while no step is open and everything after the last one is done.
+
+        Returns:
+            Whether random numbers were restored, which a resumed run does once.
+        """
+
+    def before_update(self, step: Step) -> None:
+        """Take down what is about to happen; called when nothing has changed yet."""
+
     def book(
         self, recorder: Recorder, step: Step, sizes: Sequence[int], routed: frozenset[int]
     ) -> None:

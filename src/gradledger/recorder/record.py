@@ -12,16 +12,26 @@ from torch import nn, optim
 
 from gradledger.errors import InputError, StorageError
 from gradledger.policy import Policy, load_policy, resolve_profile
+from gradledger.probe import Probe, check_probes
 from gradledger.recorder.admit import Admitter
 from gradledger.recorder.attach import Observation, observe
+from gradledger.recorder.behaviours import Behaviours
 from gradledger.recorder.environment import read_environment
+from gradledger.recorder.named_replay import named_replay
 from gradledger.recorder.recorder import Recorder
+from gradledger.recorder.resume import (
+    Resumption,
+    is_begun,
+    is_unborn,
+    match_begin,
+    read_recorded,
+)
 from gradledger.recorder.run_journal import RunJournal
-from gradledger.recorder.sink import Sink
+from gradledger.recorder.sink import Sealing, Sink
 from gradledger.recorder.stand_in import call_of
 from gradledger.recorder.weights import FULL
 from gradledger.schema import FORMAT, RunBegin
-from gradledger.segment import RunLock, write_bytes_atomic
+from gradledger.segment import RunLock, ensure_folder, write_bytes_atomic
 from gradledger.state.torch_state import model_digest
 
 LEVELS: Final = ("decisions", "shares")
@@ -42,11 +52,18 @@ def record(
     verify_content: bool = True,
     update_norms: bool = False,
     state_every: int = 0,
+    probes: Sequence[Probe] = (),
+    probe_weights_every: int = 1,
     seal_rows: int = 131_072,
+    seal_steps: int = 0,
+    seal_seconds: float = 60.0,
+    resume: bool = False,
     now: datetime | None = None,
     opening: Mapping[str, Any] | None = None,
     seeds: Mapping[str, Any] | None = None,
     notes: str = "",
+    replay: str | None = None,
+    replay_arguments: Mapping[str, Any] | None = None,
 ) -> Recorder:
     """Begin a run: book every change that the optimizer makes to the model.
 
@@ -67,18 +84,32 @@ def record(
         verify_content: Digest the items of a data set at admission and compare at every visit.
         update_norms: Book the norm of every accrual entry too (a third column per group).
         state_every: Store the model state every so many steps; 0 for first and last only.
-        seal_rows: Visits per sealed segment.
+        probes: Behaviours to follow; each is measured before the first step, at its own steps and
+            at the end.
+        probe_weights_every: Keep the weights of every so many probed steps, as ends of the
+            intervals over which a settling pass books probes; 0 for none but stored states.
+        seal_rows: Visits after which rows are sealed into segments.
+        seal_steps: Steps after which they are sealed; 0 for no such limit.
+        seal_seconds: Wall seconds after which they are sealed; 0 for no such limit.
+        resume: Go on with the run in this directory from its last stored state, where there is
+            one; the same script is started again with the same settings.
         now: The moment that decisions are made at; recorded, never re-read.
         opening: What the model was before: ``source``, ``license``, ``digest``, ``seed``.
         seeds: Seeds that led here, by name.
         notes: Free text.
+        replay: ``"package.module:function"``, which returns what builds and trains this run again:
+            ``(build, train)`` or ``(build, train, observe)``. Noted, never called while recording.
+        replay_arguments: Keyword arguments of that function; values that JSON knows.
 
     Returns:
         The recorder, attached.
 
     Raises:
-        StorageError: The directory exists (S101) or another writer holds it.
-        InputError: A setting is not one of those allowed (I104).
+        StorageError: The directory exists (S101) or another writer holds it (S111); a run cannot
+            go on because it is closed (S102), was recorded otherwise (S103, S122), or has no
+            state that can be used (S104).
+        InputError: A setting is not one of those allowed (I104), or a probe cannot be followed
+            (I131 to I133).
         UpdateError: The optimizer cannot be booked.
         PolicyError: The policy cannot be read, or a profile names a block that the model lacks.
     """
@@ -88,15 +119,12 @@ def record(
         return examined
     _check_choice("level", level, LEVELS)
     _check_choice("on_imbalance", on_imbalance, ON_IMBALANCE)
+    behaviours = Behaviours(Path(run_dir), check_probes(probes), probe_weights_every)
+    named = named_replay(replay, replay_arguments)
     run_dir = Path(run_dir)
-    if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
-        raise StorageError(
-            "S101",
-            observed=f"{run_dir} with content",
-            expected="a directory that does not exist yet, or is empty",
-            where="gl.record",
-            hint="choose another directory; runs are never overwritten",
-        )
+    going_on = resume and is_begun(run_dir)
+    if not going_on:
+        _refuse_content(run_dir, resume=resume)
     loaded = load_policy(policy) if isinstance(policy, str | Path) else policy
     seen = observe(
         model,
@@ -106,24 +134,26 @@ def record(
         accept_coupled=accept_coupled,
         measure_visits=level == "shares",
     )
+    behaviours.check(model, [name for group in seen.grouping.groups for name in group.parameters])
     blocks = seen.grouping.blocks
     profiles = {FULL: [1.0] * len(blocks)}
     for name, profile in loaded.profiles.items() if loaded is not None else ():
         profiles[name] = resolve_profile(profile, blocks)
     moment = now or datetime.now(UTC)
-    run_dir.mkdir(parents=True, exist_ok=True)
-    lock = RunLock(run_dir)
-    if loaded is not None:
-        write_bytes_atomic(run_dir / "policies" / f"{loaded.digest}.yaml", loaded.text.encode())
     settings = {
         "unattributed": list(unattributed),
         "accept_coupled": accept_coupled,
         "verify_content": verify_content,
         "update_norms": update_norms,
         "state_every": state_every,
+        "probes": behaviours.records(),
+        "probe_weights_every": probe_weights_every,
         "seal_rows": seal_rows,
+        "seal_steps": seal_steps,
+        "seal_seconds": seal_seconds,
         "profiles": profiles,
         "groups": None if groups is None else dict(groups),
+        "replay": named,
     }
     begin = RunBegin(
         format=FORMAT,
@@ -139,9 +169,9 @@ def record(
         if loaded is None
         else {"id": loaded.id, "version": loaded.version, "digest": loaded.digest},
         opening_balance={
-            "state": "states/step=0",
-            "digest": model_digest(model),
             **dict(opening or {"source": "not stated"}),
+            "state": "states/step=0",
+            "state_digest": model_digest(model),
         },
         seeds=dict(seeds or {}),
         environment=read_environment(model),
@@ -150,15 +180,85 @@ def record(
     )
     prefixes = ("align", "gnorm", "unorm") if update_norms else ("align", "gnorm")
     numbers = [group.record.group for group in seen.grouping.groups]
-    journal = RunJournal(
-        run_dir,
+    sealing = Sealing(seal_rows, seal_steps, seal_seconds)
+    return _start(
         begin,
-        Admitter(run_dir, loaded, moment, profiles, verify_content=verify_content),
-        Sink(run_dir, numbers, prefixes if level == "shares" else (), seal_rows),
-        state_every,
-        lock,
+        Sink(run_dir, numbers, prefixes if level == "shares" else (), sealing),
+        seen,
+        (model, optimizer),
+        run_dir=run_dir,
+        going_on=going_on,
+        policy=loaded,
+        moment=moment,
+        behaviours=behaviours,
     )
-    return seen.recorder(model, optimizer, journal)
+
+
+def _start(
+    begin: RunBegin,
+    sink: Sink,
+    seen: Observation,
+    watched: tuple[nn.Module, optim.Optimizer],
+    *,
+    run_dir: Path,
+    going_on: bool,
+    policy: Policy | None,
+    moment: datetime,
+    behaviours: Behaviours,
+) -> Recorder:
+    """Take the run's lock and begin it, or go on with it; whatever fails lets go of the lock."""
+    settings = begin.settings
+    ensure_folder(run_dir)
+    lock = RunLock(run_dir)
+    try:
+        resumption = None
+        if going_on:
+            begin = match_begin(read_recorded(run_dir), begin, run_dir)
+            moment = datetime.fromisoformat(begin.created_at)
+            resumption = Resumption(run_dir, settings)
+        elif policy is not None:
+            path = run_dir / "policies" / f"{policy.digest}.yaml"
+            write_bytes_atomic(path, policy.text.encode())
+        admitter = Admitter(
+            run_dir,
+            policy,
+            moment,
+            settings["profiles"],
+            verify_content=settings["verify_content"],
+            recorded=resumption.admissions if resumption is not None else (),
+        )
+        journal = RunJournal(
+            run_dir,
+            begin,
+            admitter,
+            sink,
+            settings["state_every"],
+            lock,
+            behaviours=behaviours,
+            resumption=resumption,
+        )
+        return seen.recorder(*watched, journal)
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _refuse_content(run_dir: Path, *, resume: bool) -> None:
+    """Refuse a directory with content; a run that died while it was opened may be begun again."""
+    if not run_dir.exists() or (run_dir.is_dir() and not any(run_dir.iterdir())):
+        return
+    if resume and run_dir.is_dir() and is_unborn(run_dir):
+        return
+    raise StorageError(
+        "S101",
+        observed=f"{run_dir} with content",
+        expected="a run that was cut off, or a directory that is empty or does not exist"
+        if resume
+        else "a directory that does not exist yet, or is empty",
+        where="gl.record",
+        hint="choose another directory; runs are never overwritten, and one that was cut off goes "
+        "on with resume=True",
+    )
 
 
 def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:

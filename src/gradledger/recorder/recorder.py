@@ -5,7 +5,8 @@ A training loop needs five calls: ``record``, ``admit``, ``batches``, ``step`` a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from types import TracebackType
 from typing import Any
 
@@ -15,16 +16,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn, optim
 from torch.utils.data import DataLoader
 
-from gradledger.errors import GradientError, InputError
+from gradledger.errors import InputError
 from gradledger.gradient import Capture, coupled_modules
-from gradledger.recorder.batches import noted_loader
+from gradledger.recorder.batches import recorded_order
 from gradledger.recorder.booking import Booker
 from gradledger.recorder.buffers import BufferGroups
 from gradledger.recorder.checks import refuse_leftovers
-from gradledger.recorder.examples import AdmittedDataset, Examples, example_numbers
+from gradledger.recorder.examples import AdmittedDataset, Examples
 from gradledger.recorder.groups import Grouping
 from gradledger.recorder.journal import Journal
-from gradledger.recorder.row_probe import RowProbe
+from gradledger.recorder.passes import Passes
+from gradledger.recorder.row_probe import RowProbe, refuse_mixed
+from gradledger.recorder.stateful import StatefulObjects
 from gradledger.recorder.step import Step
 from gradledger.recorder.update_call import step_of_update
 from gradledger.recorder.weights import DepthWeights
@@ -42,7 +45,9 @@ class Recorder:
         buffers: Buffer groups.
         weights: Depth weights by profile.
         examples: Everything that was shown to ``admit``.
-        num_steps: Steps that have ended.
+        passes: How far each pass over a loader is.
+        objects: Further objects whose states are stored.
+        num_steps: Steps that stand; a resumed run begins with those of its last state.
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class Recorder:
         self.booker, self.buffers, self.weights = booker, buffers, weights
         self.capture: Capture = booker.capture
         self.examples = Examples()
+        self.passes, self.objects = Passes(), StatefulObjects()
         self.num_steps = 0
         self._journal, self._probe = journal, probe
         self._step: Step | None = None
@@ -74,7 +80,11 @@ class Recorder:
         if probe is not None:
             self._handles.append(model.register_forward_hook(self._probe_rows, with_kwargs=True))
         self.capture.attach()
-        journal.open(self)
+        try:
+            journal.open(self)
+        except BaseException:
+            self._release()
+            raise
 
     # -- the five calls -------------------------------------------------------------------
 
@@ -99,21 +109,21 @@ class Recorder:
     def batches(self, loader: DataLoader[Any]) -> Iterator[Any]:
         """Feed the loader's batches, knowing which examples each one holds.
 
+        In a resumed run, passes and batches that count already are left out.
+
         Args:
-            loader: Over what ``admit`` returned (or a ``Subset`` of it).
+            loader: Over what ``admit`` returned, or a ``Subset`` of it.
         """
-        recorded = self._journal.order()
-        order = None
-        if recorded is not None:
-            numbers = example_numbers(loader, range(len(loader.dataset)))  # type: ignore[arg-type]
-            places = {number: place for place, number in enumerate(numbers)}
-            order = ([places[int(number)] for number in batch] for batch in recorded)
-        noted, sampler = noted_loader(loader, order)
-        for batch in noted:
-            indices = sampler.noted.popleft()
-            self._last = (batch, example_numbers(loader, indices))
-            yield batch
-        self._last = None
+        order = recorded_order(loader, self._journal.order())
+        return self._feed(self.passes.feed(loader, order, self._between_steps))
+
+    def track(self, **objects: Any) -> None:
+        """Keep further objects, by name, in every model state: schedulers, averages, generators.
+
+        Raises:
+            InputError: An object has no state, or its name is taken. Code I104.
+        """
+        self.objects.add(objects)
 
     def step(self, batch: Any = None, *, examples: Sequence[int | str] | None = None) -> Step:
         """Book one optimizer step: ``with run.step(batch): ...``.
@@ -171,6 +181,7 @@ class Recorder:
                 expected="one step at a time, between gl.record and run.close",
                 where=f"step {step.number}",
             )
+        self._between_steps()
         entries = [entry for group in self.booker.tracked for entry in group]
         refuse_leftovers(entries, f"step {step.number}")
         self._journal.begin_step(self, step)
@@ -197,31 +208,18 @@ class Recorder:
             examples = self._last[1]
         return self.examples.resolve(examples, where)
 
-    def commit_rows(
-        self, digests: Sequence[bytes], numbers: NDArray[np.int32], where: str
-    ) -> list[bytes]:
-        """Commit to what is presented and compare it with what was admitted.
+    def commit(self, number: int, digest: bytes) -> bytes:
+        """Return the keyed commitment to content that is presented as an example."""
+        return self._journal.commit(self.examples.sources[number], digest)
 
-        Raises:
-            InputError: Content differs. Code I102; the model has not seen it yet.
-        """
-        commitments = []
-        for place, (digest, number) in enumerate(zip(digests, numbers, strict=True)):
-            presented = self._journal.commit(self.examples.sources[number], digest)
-            admitted = self.examples.commitments[number]
-            if admitted is not None and admitted != presented:
-                raise InputError(
-                    "I102",
-                    observed=f"content {presented.hex()[:16]} at position {place}",
-                    expected=f"content {admitted.hex()[:16]} of example {number}, as admitted",
-                    where=where,
-                    hint="if the loader pads, crops or augments, record with verify_content=False",
-                )
-            commitments.append(presented)
-        return commitments
-
-    def weights_of(self, numbers: NDArray[np.int32]) -> Mapping[int, Tensor]:
+    def weights_of(
+        self, numbers: NDArray[np.int32], *, accumulated: bool = False
+    ) -> Mapping[int, Tensor]:
         """Return depth weights of the tensors that are routed for these examples.
+
+        Args:
+            numbers: The examples of a micro-batch.
+            accumulated: Whether its step may have further micro-batches.
 
         Raises:
             GradientError: Rows are coupled and a profile is not full. Code G102.
@@ -229,7 +227,7 @@ class Recorder:
         profiles = self.examples.profile[numbers]
         self.weights.refuse_coupled(profiles, self.coupled())
         device = next(self.model.parameters()).device
-        routed = self.weights.for_batch(profiles, device)
+        routed = self.weights.for_batch(profiles, device, accumulated=accumulated)
         self._routed |= routed.keys()
         self.booker.keep_raw_for(routed=bool(self._routed))
         return routed
@@ -253,6 +251,7 @@ class Recorder:
     def _before_update(self, _optimizer: optim.Optimizer, args: Any, kwargs: Any) -> None:
         step = step_of_update(self._step, self.num_steps, args, kwargs)
         self.booker.before_update(frozenset(self._routed), f"step {step.number}")
+        self._journal.before_update(step)
 
     def _after_update(self, _optimizer: optim.Optimizer, _args: Any, _kwargs: Any) -> None:
         step = self._step
@@ -263,26 +262,27 @@ class Recorder:
 
     def _probe_rows(self, _module: nn.Module, args: Any, kwargs: Any, _output: Any) -> None:
         """At the first recorded forward pass, check that modules keep one row per visit."""
-        if self._probe is None or self._step is None or not torch.is_grad_enabled():
+        step, watches = self._step, self.capture.active and torch.is_grad_enabled()
+        if self._probe is None or step is None or not watches:
             return
-        num_rows = len(self._step.micro_batches[-1])
+        num_rows = len(step.micro_batches[-1])
         if num_rows <= 1:
             return  # One row cannot be told from another: wait for a larger batch.
         probe, self._probe = self._probe, None
-        if self.coupled():
-            return
-        with self.capture.paused():
-            mixed = probe.run(args, kwargs, num_rows)
-        if mixed:
-            path, seen = next(iter(mixed.items()))
-            raise GradientError(
-                "G107",
-                observed=f"{seen}, at {path or 'the model'} ({len(mixed)} modules)",
-                expected="row v of every captured module to depend on visit v alone",
-                where=f"step {self._step.number}",
-                hint="make the batch the first axis, or pass accept_coupled=True to record the "
-                "run as coupled",
-            )
+        if not self.coupled():
+            with self.capture.paused():
+                mixed = probe.run(args, kwargs, num_rows)
+            refuse_mixed(mixed, f"step {step.number}")
+
+    def _between_steps(self) -> bool:
+        return self._step is None and self._journal.between_steps(self)
+
+    def _feed(self, feed: Generator[tuple[Any, list[int]]]) -> Iterator[Any]:
+        with closing(feed):
+            for batch, numbers in feed:
+                self._last = (batch, numbers)
+                yield batch
+        self._last = None
 
     def _release(self) -> None:
         self._closed = True

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map
 
+from gradledger.errors import GradientError
 from gradledger.gradient import Unit, row_axis
 from gradledger.state.torch_state import preserved_rng
 
@@ -151,3 +152,21 @@ def _same_for_all_visits(old: Tensor, new: Tensor, num_rows: int) -> bool:
         return False
     rows = old.reshape(num_rows, -1)
     return bool(torch.equal(old, new)) and not torch.equal(rows[0], rows[1])
+
+
+def refuse_mixed(mixed: Mapping[str, str], where: str) -> None:
+    """Refuse modules that mix the rows of a batch.
+
+    Raises:
+        GradientError: Code G107.
+    """
+    if mixed:
+        path, seen = next(iter(mixed.items()))
+        raise GradientError(
+            "G107",
+            observed=f"{seen}, at {path or 'the model'} ({len(mixed)} modules)",
+            expected="row v of every captured module to depend on visit v alone",
+            where=where,
+            hint="make the batch the first axis, or pass accept_coupled=True to record the "
+            "run as coupled",
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,20 +11,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from gradledger.errors import BooksError
+from gradledger.errors import BooksError, StorageError
 from gradledger.log import write_manifest
 from gradledger.recorder.admit import Admitter
+from gradledger.recorder.behaviours import Behaviours
 from gradledger.recorder.examples import AdmittedDataset
-from gradledger.recorder.sink import Sink, VisitRows
+from gradledger.recorder.resume import Resumption
+from gradledger.recorder.sink import Sink
+from gradledger.recorder.states import proceed, state_name, store
 from gradledger.recorder.totals import Totals
+from gradledger.recorder.visit_rows import visit_rows
+from gradledger.recorder.write_ahead import WriteAhead
 from gradledger.schema import RunBegin, RunEnd
 from gradledger.segment import RunLock, write_json
 from gradledger.state.torch_state import (
     model_digest,
     rng_fingerprint,
-    save_state,
     training_fingerprint,
 )
 
@@ -42,6 +45,8 @@ class RunJournal:
         sink: Takes rows.
         state_every: Store the model state every so many steps; 0 for first and last only.
         lock: Held while the run is written.
+        behaviours: Measures the probes.
+        resumption: Where the run was cut off before.
     """
 
     def __init__(
@@ -52,7 +57,11 @@ class RunJournal:
         sink: Sink,
         state_every: int,
         lock: RunLock,
+        *,
+        behaviours: Behaviours,
+        resumption: Resumption | None = None,
     ) -> None:
+        self._resumption, self._waiting, self._due = resumption, False, False
         self.run_dir, self.begin, self.totals = run_dir, begin, Totals()
         self._admitter, self._sink, self._state_every, self._lock = (
             admitter,
@@ -60,6 +69,7 @@ class RunJournal:
             state_every,
             lock,
         )
+        self._behaviours = behaviours
         self._fingerprint = ""
         self._before: dict[str, str] = {}
         self._rows: list[dict[str, Any]] = []
@@ -69,9 +79,19 @@ class RunJournal:
         self._stored = -1
 
     def open(self, recorder: Recorder) -> None:
-        """Write the begin record and the opening state."""
-        write_json(self.run_dir / "run.json", asdict(self.begin))
-        self._store_state(recorder, 0)
+        """Write the begin record and the opening state, or go on from a stored one."""
+        session = 0
+        if self._resumption is None:
+            write_json(self.run_dir / "run.json", asdict(self.begin))
+            self._store_state(recorder)
+            self._behaviours.after_step(recorder, 0, is_stored=True)
+        else:
+            session = self._resumption.number
+            point = self._resumption.open(recorder, self._sink)
+            self._stored, self._waiting = point.step, point.step > 0
+            self._restore_totals(point.loaded.position)
+            self._behaviours.go_on(recorder, point.step)
+        self._sink.write_ahead = WriteAhead(self.run_dir, session)
 
     def admit(self, recorder: Recorder, dataset: Any, metadata: Any) -> AdmittedDataset:
         """Decide a data set and write the decisions."""
@@ -109,6 +129,26 @@ class RunJournal:
         self._before = {"fingerprint_before": before, "rng_fingerprint": rng_fingerprint()}
         self._rows, self._measures = [], {}
 
+    def between_steps(self, recorder: Recorder) -> bool:
+        """Restore what a resumed run goes on from, once; or store a state that is due.
+
+        A state is stored when the loop comes back for more, not when the step ends: what the
+        script does after a step (a scheduler, an average) belongs to the state.
+        """
+        if self._waiting:
+            self._waiting = False
+            proceed(self.run_dir / state_name(self._stored), recorder)
+            return True
+        if self._due:
+            self._store_state(recorder)
+        return False
+
+    def before_update(self, step: Step) -> None:
+        """Write the intent."""
+        if self._sink.write_ahead is not None:
+            examples = [micro.examples.tolist() for micro in step.micro_batches]
+            self._sink.write_ahead.intend(step.number, self._before["fingerprint_before"], examples)
+
     def book(
         self, recorder: Recorder, step: Step, sizes: Sequence[int], routed: frozenset[int]
     ) -> None:
@@ -141,9 +181,9 @@ class RunJournal:
             "coupled": bool(recorder.coupled()),
             "verdict": verdict,
         }
-        self._sink.add(self._visit_rows(recorder, step), self._rows, row)
-        if self._state_every and step.number % self._state_every == 0:
-            self._store_state(recorder, step.number)
+        self._sink.add(visit_rows(recorder, step, self._measures), self._rows, row)
+        self._due = bool(self._state_every) and step.number % self._state_every == 0
+        self._behaviours.after_step(recorder, step.number, is_stored=self._due)
         if verdict in ("unbalanced", "not finite") and self.begin.on_imbalance == "strict":
             self._stop_unbalanced(step)
 
@@ -153,9 +193,16 @@ class RunJournal:
 
     def close(self, recorder: Recorder) -> None:
         """Seal, store the final state, write the end record and the manifest."""
+        try:
+            self._end(recorder)
+        finally:
+            self.abort()
+
+    def _end(self, recorder: Recorder) -> None:
         self._sink.seal()
         if self._stored != recorder.num_steps:
-            self._store_state(recorder, recorder.num_steps)
+            self._store_state(recorder)
+        self._behaviours.close(recorder)
         end = RunEnd(
             closed_at=datetime.now(UTC).isoformat(),
             num_steps=recorder.num_steps,
@@ -163,58 +210,55 @@ class RunJournal:
             final_digest=model_digest(recorder.model),
             balance=self.totals.to_dict(),
             totals={
-                "wall_seconds": time.perf_counter() - self._started,
-                "step_seconds": self._train_seconds,
-                "record_seconds": self._record_seconds,
+                **self._seconds(),
                 "examples": len(recorder.examples),
                 "admitted": int(recorder.examples.admitted.sum()),
                 "coupled_modules": recorder.coupled(),
             },
         )
         write_json(self.run_dir / "end.json", asdict(end))
+        self._sink.close(remove_log=True)
         write_manifest(self.run_dir)
-        self._lock.release()
 
     def abort(self) -> None:
         """Seal what is complete and let go of the run; there is no end record."""
-        self._sink.seal()
-        self._lock.release()
+        try:
+            # The disk may have refused before: what is not sealed stands in the log.
+            with contextlib.suppress(StorageError):
+                self._sink.seal()
+                self._behaviours.seal()
+        finally:
+            self._sink.close()
+            self._lock.release()
 
-    def _store_state(self, recorder: Recorder, number: int) -> None:
+    def _store_state(self, recorder: Recorder) -> None:
         self._sink.seal()
-        accounts = {
-            f"{entry.name}/{name}": tensor
-            for entries in recorder.booker.tracked
-            for entry in entries
-            for name, tensor in entry.account.to_tensors().items()
+        self._behaviours.seal()
+        position = {
+            "fingerprint": self._fingerprint,
+            "num_visits": self.totals.num_visits,
+            "balance": self.totals.to_dict(),
+            "seconds": self._seconds(),
         }
-        save_state(
-            self.run_dir / "states" / f"step={number}",
-            recorder.model,
-            recorder.optimizer,
-            accounts,
-            {"step": number},
-        )
-        self._stored = number
+        store(self.run_dir, recorder, position)
+        self._stored, self._due = recorder.num_steps, False
 
-    def _visit_rows(self, recorder: Recorder, step: Step) -> VisitRows:
-        micros = step.micro_batches
-        numbers = (
-            np.concatenate([micro.examples for micro in micros]) if micros else np.empty(0, int)
-        )
-        columns: dict[str, Any] = {
-            "step": [step.number] * len(numbers),
-            "micro_batch": [place for place, micro in enumerate(micros) for _ in range(len(micro))],
-            "position": [place for micro in micros for place in range(len(micro))],
-            "example": numbers.tolist(),
-            "decision": recorder.examples.decision[numbers].tolist(),
-            "loss": [value for micro in micros for value in _or_blank(micro.losses, len(micro))],
-            "tokens": [value for micro in micros for value in _or_blank(micro.tokens, len(micro))],
-            "digest": [value for micro in micros for value in micro.digests],
+    def _restore_totals(self, position: Mapping[str, Any]) -> None:
+        self._fingerprint = position["fingerprint"]
+        self.totals.restore(position["step"], position["num_visits"], position["balance"])
+        seconds = position["seconds"]
+        self._started -= seconds["wall_seconds"]
+        self._train_seconds = seconds["step_seconds"]
+        self._record_seconds = seconds["record_seconds"]
+        self._behaviours.seconds = seconds["probe_seconds"]
+
+    def _seconds(self) -> dict[str, float]:
+        return {
+            "wall_seconds": time.perf_counter() - self._started,
+            "step_seconds": self._train_seconds,
+            "record_seconds": self._record_seconds,
+            "probe_seconds": self._behaviours.seconds,
         }
-        empty = np.full((len(numbers), len(recorder.grouping.groups)), np.nan, np.float32)
-        measures = {name: self._measures.get(name, empty) for name in ("align", "gnorm", "unorm")}
-        return VisitRows(columns, measures)
 
     def _stop_unbalanced(self, step: Step) -> None:
         self._sink.seal()
@@ -224,7 +268,7 @@ class RunJournal:
         raise BooksError(
             "B101",
             observed=f"residual {worst['residual_ratio'] or 0.0:.3g}, "
-            f"gap {_gap(worst):.3g} ({worst['verdict']})",
+            f"gap {_gap(worst):.3g} ({_noise(worst)}{worst['verdict']})",
             expected="both within the tolerance of the number format",
             where=f"step {step.number}, parameter group {name}",
             hint="the step is recorded; look at it with `gradledger books RUN --step "
@@ -232,11 +276,12 @@ class RunJournal:
         )
 
 
-def _or_blank(values: Sequence[float] | None, count: int) -> Sequence[float | None]:
-    """Return one value per visit; None for each where nothing was given."""
-    return values or [None] * count
-
-
 def _gap(row: Mapping[str, Any]) -> float:
     """Gap ratio of a row; infinite where there is a gap and no visit was captured."""
     return math.inf if row["gap_ratio"] is None else float(row["gap_ratio"])
+
+
+def _noise(row: Mapping[str, Any]) -> str:
+    """Say how much of a gap is no rounding noise, where that was asked."""
+    excess = row["gap_excess_ratio"]
+    return "" if excess is None else f"{excess:.3g} of it is no rounding noise; "

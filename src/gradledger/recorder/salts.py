@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from gradledger.segment import read_json, write_json
+from gradledger.segment import ensure_folder, read_json, write_json
 
 #: Folder of a run that never leaves the machine: not in the manifest, not in a bundle.
 PRIVATE = "private"
@@ -29,6 +29,7 @@ class Salts:
     def __init__(self, run_dir: Path) -> None:
         self._path = run_dir / PRIVATE / "salts.json"
         self._salts: dict[str, bytes] = {}
+        self._is_kept = False
         if self._path.exists():
             stored = read_json(self._path)
             self._salts = {source: bytes.fromhex(salt) for source, salt in stored.items()}
@@ -63,10 +64,13 @@ class Salts:
     def _salt(self, source: str) -> bytes:
         if source not in self._salts:
             self._salts[source] = secrets.token_bytes(32)
+            if self._is_kept:  # Made for a visit, after admission: lost, it would open nothing.
+                self.save()
         return self._salts[source]
 
     def save(self) -> None:
-        """Write the salts, readable by their owner alone."""
-        self._path.parent.mkdir(mode=0o700, exist_ok=True)
+        """Write the salts, readable by their owner alone; later ones are written when made."""
+        self._is_kept = True
+        ensure_folder(self._path.parent, 0o700)
         salts = {source: salt.hex() for source, salt in self._salts.items()}
         write_json(self._path, salts, mode=0o600)

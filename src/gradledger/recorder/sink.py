@@ -2,53 +2,60 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from gradledger.recorder.write_ahead import VisitRows, WriteAhead
 from gradledger.schema import BOOKS, STEPS, VISITS
 from gradledger.segment import SegmentWriter
 
-Matrix = NDArray[np.float32]
+__all__ = ["Sealing", "Sink", "VisitRows"]
 
 
-@dataclass
-class VisitRows:
-    """The visits of one step.
+@dataclass(frozen=True)
+class Sealing:
+    """When gathered rows are sealed: at whichever of these comes first.
 
     Attributes:
-        columns: The fixed columns of the visits table, each as long as the step has visits.
-        measures: Prefix (``align``, ``gnorm``, ``unorm``) -> one row per visit, one column per
-            parameter group.
+        rows: Visits.
+        steps: Steps; 0 for no such limit.
+        seconds: Wall time since the last seal; 0 for no such limit.
     """
 
-    columns: dict[str, Any]
-    measures: dict[str, Matrix] = field(default_factory=dict)
+    rows: int = 131_072
+    steps: int = 0
+    seconds: float = 60.0
 
 
 class Sink:
-    """Gathers rows and seals visits, steps and books at the same step.
+    """Gathers rows and seals visits, books and steps at the same step, in this order.
+
+    Steps come last, so that a step that readers see has all of its visits and books. Until rows
+    are sealed they stand in the write-ahead log too, where there is one.
 
     Args:
         run_dir: The run.
         groups: Numbers of the parameter groups that have visit columns.
         prefixes: Which measures are booked per visit and group.
-        seal_rows: Visits after which a segment is sealed.
+        sealing: When segments are sealed.
     """
 
     def __init__(
-        self, run_dir: Path, groups: Sequence[int], prefixes: Sequence[str], seal_rows: int
+        self, run_dir: Path, groups: Sequence[int], prefixes: Sequence[str], sealing: Sealing
     ) -> None:
-        self._groups, self._prefixes, self._seal_rows = list(groups), list(prefixes), seal_rows
+        self._groups, self._prefixes, self._sealing = list(groups), list(prefixes), sealing
+        self.write_ahead: WriteAhead | None = None
+        self._sealed_at = time.monotonic()
         extra = {f"{prefix}_{group}": "float32" for prefix in prefixes for group in groups}
         self._writers = {
             "visits": SegmentWriter(run_dir, "visits", extra),
-            "steps": SegmentWriter(run_dir, "steps", {}),
             "books": SegmentWriter(run_dir, "books", {}),
+            "steps": SegmentWriter(run_dir, "steps", {}),
         }
         self._visits: list[VisitRows] = []
         self._steps: list[Mapping[str, Any]] = []
@@ -58,24 +65,59 @@ class Sink:
     def add(
         self, visits: VisitRows, books: Sequence[Mapping[str, Any]], step: Mapping[str, Any]
     ) -> None:
-        """Add one step; seal when enough rows have come together."""
+        """Add one step; seal when enough has come together.
+
+        Raises:
+            StorageError: The disk refuses; the rows are kept here. Code S112.
+        """
         self._visits.append(visits)
         self._books.extend(books)
         self._steps.append(step)
         self._num_rows += len(visits.columns["step"])
-        if self._num_rows >= self._seal_rows:
+        if self.write_ahead is not None:
+            self.write_ahead.commit(visits, books, step)
+        if self._is_due():
             self.seal()
 
     def seal(self) -> None:
         """Write what was gathered as one segment per table."""
-        if self._steps:
+        if self._visits:
             self._writers["visits"].append(self._visit_columns())
+        if self._books:
             self._writers["books"].append(_columns(self._books, BOOKS))
+        if self._steps:
             self._writers["steps"].append(_columns(self._steps, STEPS))
-            self._visits, self._steps, self._books, self._num_rows = [], [], [], 0
+        self._visits, self._steps, self._books, self._num_rows = [], [], [], 0
         # A writer that the disk refused keeps its rows: the next seal tries again.
         for writer in self._writers.values():
             writer.seal()
+        if self.write_ahead is not None:
+            self.write_ahead.clear()
+        self._sealed_at = time.monotonic()
+
+    def recover(
+        self,
+        visits: Sequence[VisitRows],
+        books: Sequence[Mapping[str, Any]],
+        steps: Sequence[Mapping[str, Any]],
+    ) -> None:
+        """Seal rows that a session left unsealed; each table may lack other ones."""
+        self._visits, self._books, self._steps = list(visits), list(books), list(steps)
+        self.seal()
+
+    def close(self, *, remove_log: bool = False) -> None:
+        """Close the write-ahead log; remove it where all is sealed and the run is closed."""
+        if self.write_ahead is not None:
+            self.write_ahead.close(remove=remove_log)
+            self.write_ahead = None
+
+    def _is_due(self) -> bool:
+        limits = self._sealing
+        return (
+            self._num_rows >= limits.rows
+            or 0 < limits.steps <= len(self._steps)
+            or 0 < limits.seconds <= time.monotonic() - self._sealed_at
+        )
 
     def _visit_columns(self) -> dict[str, Any]:
         columns: dict[str, Any] = {

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradledger.errors import InputError
+from gradledger.recorder.content_check import commit_rows
 from gradledger.recorder.presented import count_tokens, row_digests
 
 if TYPE_CHECKING:
@@ -100,9 +101,9 @@ class Step:
         recorder, where = self._recorder, f"step {self.number}"
         started = time.perf_counter()
         numbers = recorder.examples_of(batch, examples, where)
-        digests = recorder.commit_rows(row_digests(batch, len(numbers)), numbers, where)
+        digests = commit_rows(recorder, row_digests(batch, len(numbers)), numbers, where)
         micro = MicroBatch(numbers, digests, count_tokens(batch, len(numbers)))
-        weights = recorder.weights_of(numbers)
+        weights = recorder.weights_of(numbers, accumulated=self._batch is None)
         self.micro_batches.append(micro)
         self.record_seconds += time.perf_counter() - started
         with recorder.capture.micro_batch(len(micro), weights):

@@ -45,6 +45,15 @@ class Totals:
         if name not in self.largest or value > self.largest[name]["value"]:
             self.largest[name] = {"value": value, "step": row["step"], "group": row["group"]}
 
+    def restore(self, num_steps: int, num_visits: int, balance: Mapping[str, Any]) -> None:
+        """Go on from the totals of ``to_dict``, as they were stored with a model state."""
+        self.num_steps, self.num_visits = num_steps, num_visits
+        self.verdicts.update(balance["verdicts"])
+        for name, key in (("residual_ratio", "largest_residual"), ("gap_ratio", "largest_gap")):
+            if balance[key] is not None:
+                # Infinity is text in JSON.
+                self.largest[name] = {**balance[key], "value": float(balance[key]["value"])}
+
     def in_words(self) -> str:
         """Say how the books stand in a few words."""
         bad = self.verdicts["unbalanced"] + self.verdicts["not finite"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -57,6 +58,7 @@ def measure_visits(
     flat = [direction.reshape(1, -1) for direction in directions]
     stacked = flat[0] if len(flat) == 1 else torch.cat(flat)
     factor, scale = realised.incurred_factor, realised.gradient_scale
+    transform = None if realised.mixing is None else partial(_mixed, realised, entry.raw.shape)
     dots = np.zeros((len(directions), offsets[-1]))
     squared, scaled = np.zeros(offsets[-1]), np.zeros(offsets[-1])
     total = torch.zeros_like(entry.raw).reshape(-1)
@@ -68,7 +70,9 @@ def measure_visits(
         weights = together[0].weights
         if weights is None:
             weights = stacked.new_ones(forms[0].num_rows)
-        measured = measure(forms, weights, stacked, 1.0 if scale is None else scale.reshape(-1))
+        measured = measure(
+            forms, weights, stacked, 1.0 if scale is None else scale.reshape(-1), transform
+        )
         places = (
             np.arange(offsets[number], offsets[number + 1])
             if rows is None
@@ -77,6 +81,11 @@ def measure_visits(
         _scatter(measured, weights, places, dots, squared, scaled)
         total += measured.total
     return TensorVisits(dots, squared, scaled * factor**2, total.view_as(entry.raw))
+
+
+def _mixed(realised: Realised, shape: torch.Size, rows: Tensor) -> Tensor:
+    """Send flat gradients through the matrix of the law."""
+    return realised.mixed(rows.view(-1, *shape)).flatten(1)
 
 
 def _scatter(

@@ -76,19 +76,28 @@ class DepthWeights:
                 "accept_coupled=True",
             )
 
-    def for_batch(self, profiles: NDArray[np.int32], device: torch.device) -> Mapping[int, Tensor]:
+    def for_batch(
+        self, profiles: NDArray[np.int32], device: torch.device, *, accumulated: bool = False
+    ) -> Mapping[int, Tensor]:
         """Return the weight of every row for each tensor that is routed in this batch, by ``id``.
 
         Tensors whose weights are all 1 are left out: they stay passive. Equal weights share one
         tensor, so that a module's parameters are routed together.
+
+        Args:
+            profiles: Profile number of every row.
+            device: Where the weights are needed.
+            accumulated: The step has several micro-batches: a tensor that any profile in force
+                limits is then routed in all of them, so that its gradient has one origin.
         """
-        if all(self._full[number] for number in np.unique(profiles)):
+        in_force = range(len(self.names)) if accumulated else np.unique(profiles)
+        if all(self._full[number] for number in in_force):
             return {}
         shared: dict[tuple[float, ...], Tensor] = {}
         routed: dict[int, Tensor] = {}
         for key, by_profile in self._by_tensor.items():
             row = tuple(by_profile[number] for number in profiles)
-            if any(weight != 1.0 for weight in row):
+            if any(weight != 1.0 for weight in (by_profile if accumulated else row)):
                 if row not in shared:
                     shared[row] = torch.tensor(row, device=device, dtype=torch.float64)
                 routed[key] = shared[row]

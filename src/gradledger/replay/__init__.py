@@ -1,7 +1,17 @@
 """Executing a recorded run again: bit for bit, with something done along the way."""
 
+from gradledger.replay.counterfactual import counterfactual
+from gradledger.replay.loop import TrainingLoop, named_observables
 from gradledger.replay.recorded import RecordedRun
 from gradledger.replay.rerun import rerun
 from gradledger.replay.settle import Settled, settle
 
-__all__ = ["RecordedRun", "Settled", "rerun", "settle"]
+__all__ = [
+    "RecordedRun",
+    "Settled",
+    "TrainingLoop",
+    "counterfactual",
+    "named_observables",
+    "rerun",
+    "settle",
+]

@@ -10,8 +10,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import safe_open
+from torch import Tensor
 
 from gradledger.errors import ReplayError
+from gradledger.recorder.behaviours import probe_weights_path
 from gradledger.segment import read_json, read_table
 
 
@@ -88,6 +91,15 @@ class RecordedRun:
             )
         return folder
 
+    def weights_path(self, step: int) -> Path:
+        """Return the file of the weights after a step: of a model state, else of a probed step."""
+        stored = self.run_dir / "states" / f"step={step}" / "model.safetensors"
+        return stored if stored.exists() else probe_weights_path(self.run_dir, step)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return the groups of parameters, without those of buffers, by number."""
+        return [group for group in self.begin["groups"] if group["role"] == "parameters"]
+
     def decisions(self) -> tuple[NDArray[np.int32], NDArray[np.bool_], list[str]]:
         """Return decision and admission of every example, and the profile of every decision."""
         distinct = read_table(
@@ -99,3 +111,9 @@ class RecordedRun:
         )
         admitted = np.asarray([verdict == "admit" for verdict in distinct["verdict"]], np.bool_)
         return decision, admitted[decision], list(distinct["profile"])
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a stored model, on the CPU, by name."""
+    with safe_open(path, framework="pt") as stored:
+        return {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118

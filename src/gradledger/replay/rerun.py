@@ -111,6 +111,13 @@ class RerunJournal:
         """Compare the state before the step."""
         self._compare(recorder, step, 0)
 
+    def between_steps(self, recorder: Recorder) -> bool:  # noqa: ARG002 - part of Journal
+        """Do nothing: no state is stored."""
+        return False
+
+    def before_update(self, step: Step) -> None:
+        """Do nothing: what is about to happen is on record."""
+
     def book(
         self, recorder: Recorder, step: Step, sizes: Sequence[int], routed: frozenset[int]
     ) -> None:
@@ -158,6 +165,32 @@ def rerun(run: RecordedRun, build: Build, train: Train, observer: Observer) -> N
         ReplayError: A fingerprint differs (R103), content differs (R104), or the loop ended
             early (R105).
     """
+    execute(run, build, train, RerunJournal(run, observer))
+
+
+def execute(
+    run: RecordedRun,
+    build: Build,
+    train: Train,
+    journal: RerunJournal,
+    *,
+    measure_visits: bool = True,
+) -> nn.Module:
+    """Execute the training loop with a journal that reads the record.
+
+    Args:
+        run: The recorded run.
+        build: Builds model and optimizer as they were built.
+        train: The training loop that was recorded.
+        journal: Feeds order and decisions.
+        measure_visits: Whether gradients of all visits are kept for measuring.
+
+    Returns:
+        The model in its final state.
+
+    Raises:
+        ReplayError: As the journal raises, or the loop ended early (R105).
+    """
     model, optimizer = build()
     settings = run.begin["settings"]
     seen = observe(
@@ -166,9 +199,9 @@ def rerun(run: RecordedRun, build: Build, train: Train, observer: Observer) -> N
         groups=settings["groups"],
         unattributed=settings["unattributed"],
         accept_coupled=settings["accept_coupled"],
-        measure_visits=True,
+        measure_visits=measure_visits,
     )
-    recorder = seen.recorder(model, optimizer, RerunJournal(run, observer))
+    recorder = seen.recorder(model, optimizer, journal)
     with recorder:
         train(recorder)
         if recorder.num_steps != run.num_steps:
@@ -179,3 +212,4 @@ def rerun(run: RecordedRun, build: Build, train: Train, observer: Observer) -> N
                 where=str(run.run_dir),
                 hint="replay with the training loop that was recorded",
             )
+    return model

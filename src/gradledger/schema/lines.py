@@ -17,7 +17,7 @@ CASH_LINES: Final[tuple[str, ...]] = (
     "history",  # momentum carried from earlier gradients
     "history_decay",  # momentum carried from earlier coupled decay
     "decay",  # weight decay of this step, decoupled or coupled
-    "remainder",  # non-linear part of sign-like optimizers
+    "remainder",  # N: what of the optimizer is not linear in the gradient
     "rounding",  # rounding of the parameter write, at most 2 ulp
     "residual",  # what nothing explains
 )

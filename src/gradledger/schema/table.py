@@ -5,7 +5,8 @@ Column types are words that ``segment`` turns into Arrow types: ``int32``, ``int
 Tables may carry further columns: the visits table has ``align_G`` (inner product of the accrual
 entry with the step's delta), ``gnorm_G`` (gradient norm) and, where asked for, ``unorm_G`` (norm of
 the accrual entry) for each group number G; ``examples`` has one column per metadata field; the
-displacement table has ``share_G`` (inner product of the entry with the group's displacement).
+displacement table has ``share_G`` (inner product of the entry with the group's displacement), the
+probes' table of visits ``nats_G`` (inner product of the entry with the probe's gradient).
 """
 
 from __future__ import annotations
@@ -83,6 +84,8 @@ BOOKS: Final[Columns] = {
     "visit_norms": "float64",  # sum over visits of |C kappa gamma_v|
     "residual_ratio": "float64",
     "gap_ratio": "float64",
+    "gap_noise_ratio": "float64",  # bound on rounding noise of the gap; null: gap within its bar
+    "gap_excess_ratio": "float64",  # what of the gap is beyond that bound; null likewise
     "rounding_ratio": "float64",  # |rho| / |delta|
     "ulp_ratio": "float64",  # 2 |ulp(theta)| / |delta|
     "verdict": "label",
@@ -109,6 +112,48 @@ DISPLACEMENT_LINES: Final[Columns] = {
     "displacement_sq": "float64",  # squared norm of the displacement
 }
 
+PROBE_VALUES: Final[Columns] = {
+    "probe": "label",  # name
+    "step": "int32",  # measured after this step; 0 is before the first
+    "value": "float64",  # mean loss in nats
+}
+
+_PROBE_INTERVAL: Final[Columns] = {
+    "probe": "label",
+    "interval": "int32",  # numbered per probe
+    "start_step": "int32",  # from the state after start_step to that after stop_step
+    "stop_step": "int32",
+}
+
+PROBE_VISITS: Final[Columns] = {
+    **_PROBE_INTERVAL,
+    "step": "int32",
+    "micro_batch": "int16",
+    "position": "int16",
+    "example": "int32",
+    "decision": "int32",
+}
+
+#: Line of what buffers (running statistics) did to a probe: they have no accrual lines.
+BUFFERS_LINE: Final = "buffers"
+
+PROBE_LINES: Final[Columns] = {
+    **_PROBE_INTERVAL,
+    "group": "int32",  # null for all buffers together
+    "line": "label",  # an accrual line, or "buffers"
+    "nats": "float64",  # inner product of the line's sum with the mean gradient of both ends
+}
+
+PROBE_INTERVALS: Final[Columns] = {
+    **_PROBE_INTERVAL,
+    "before": "float64",  # value after start_step
+    "after": "float64",
+    "measured": "float64",  # after - before
+    "linear": "float64",  # inner product of the mean gradient with the displacement itself
+    "explained": "float64",  # sum of all lines; equals linear but for rounding of the books
+    "residual": "float64",  # measured - explained: curvature within the interval
+}
+
 TABLES: Final[dict[str, Columns]] = {
     "decisions/examples": EXAMPLES,
     "decisions/distinct": DECISIONS,
@@ -118,4 +163,8 @@ TABLES: Final[dict[str, Columns]] = {
     "books": BOOKS,
     "displacement/visits": DISPLACEMENT,
     "displacement/lines": DISPLACEMENT_LINES,
+    "probes/values": PROBE_VALUES,
+    "probes/visits": PROBE_VISITS,
+    "probes/lines": PROBE_LINES,
+    "probes/intervals": PROBE_INTERVALS,
 }

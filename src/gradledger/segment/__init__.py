@@ -1,5 +1,6 @@
 """Where records lie: Parquet segments, JSON documents, and the lock of their one writer."""
 
+from gradledger.segment.append_log import AppendLog, LogRecord, read_append_log
 from gradledger.segment.arrow import ARROW_TYPES, SEGMENT_FORMAT, arrow_schema
 from gradledger.segment.columns import cut_mantissa
 from gradledger.segment.documents import read_json, write_json
@@ -7,6 +8,7 @@ from gradledger.segment.files import (
     AtomicFile,
     cannot_read,
     cannot_write,
+    ensure_folder,
     is_temporary,
     make_folder,
     sync_folder,
@@ -14,17 +16,22 @@ from gradledger.segment.files import (
     write_bytes_atomic,
 )
 from gradledger.segment.lock import LOCK_NAME, RunLock
-from gradledger.segment.reader import read_table, segment_files
+from gradledger.segment.orphans import ORPHANS, orphan_folder, orphan_folders, set_aside
+from gradledger.segment.reader import read_segment, read_table, segment_files, step_range
+from gradledger.segment.rows import encode_rows, row_layout
 from gradledger.segment.tabular import TABLE_SUFFIXES, read_tabular, write_tabular
 from gradledger.segment.writer import ROW_GROUP_ROWS, SealedSegment, SegmentWriter
 
 __all__ = [
     "ARROW_TYPES",
     "LOCK_NAME",
+    "ORPHANS",
     "ROW_GROUP_ROWS",
     "SEGMENT_FORMAT",
     "TABLE_SUFFIXES",
+    "AppendLog",
     "AtomicFile",
+    "LogRecord",
     "RunLock",
     "SealedSegment",
     "SegmentWriter",
@@ -32,12 +39,21 @@ __all__ = [
     "cannot_read",
     "cannot_write",
     "cut_mantissa",
+    "encode_rows",
+    "ensure_folder",
     "is_temporary",
     "make_folder",
+    "orphan_folder",
+    "orphan_folders",
+    "read_append_log",
     "read_json",
+    "read_segment",
     "read_table",
     "read_tabular",
+    "row_layout",
     "segment_files",
+    "set_aside",
+    "step_range",
     "sync_folder",
     "temporary_path",
     "write_bytes_atomic",

@@ -20,6 +20,8 @@ Buffer = bytes | bytearray | memoryview
 
 _PREFIX: Final = "."
 _SUFFIX: Final = ".tmp"
+#: Small writes are gathered: a Parquet writer makes two per column.
+_BUFFER_BYTES: Final = 1 << 20
 
 
 def temporary_path(path: Path) -> Path:
@@ -51,7 +53,7 @@ class AtomicFile:
 
     def __init__(self, path: Path, *, mode: int = 0o666) -> None:
         self.path, self.num_bytes, self.closed = path, 0, False
-        self._digest = hashlib.sha256()
+        self._digest, self._pending = hashlib.sha256(), bytearray()
         self._temporary = temporary_path(path)
         try:
             make_folder(path.parent)
@@ -68,10 +70,10 @@ class AtomicFile:
         view = memoryview(content).cast("B")
         if not self.closed:
             self._digest.update(view)
-            done = 0
-            while done < len(view):
-                done += os.write(self._descriptor, view[done:])
+            self._pending += view
             self.num_bytes += len(view)
+            if len(self._pending) >= _BUFFER_BYTES:
+                self._write_pending()
         return len(view)
 
     def tell(self) -> int:
@@ -94,6 +96,7 @@ class AtomicFile:
                 may not survive a loss of power. Code S112.
         """
         try:
+            self._write_pending()
             os.fsync(self._descriptor)
             self._close()
             os.replace(self._temporary, self.path)  # noqa: PTH105  (one call that a test can fail)
@@ -108,6 +111,13 @@ class AtomicFile:
             self._close()
         with contextlib.suppress(OSError):
             self._temporary.unlink(missing_ok=True)
+
+    def _write_pending(self) -> None:
+        pending, self._pending = self._pending, bytearray()
+        view = memoryview(pending)
+        done = 0
+        while done < len(view):
+            done += os.write(self._descriptor, view[done:])
 
     def _close(self) -> None:
         if not self.closed:
@@ -158,6 +168,24 @@ def make_folder(folder: Path) -> None:
     for path in reversed(missing):
         path.mkdir(exist_ok=True)
         sync_folder(path.parent)
+
+
+def ensure_folder(folder: Path, mode: int = 0o777) -> None:
+    """Make a folder of a run where it lacks.
+
+    Args:
+        folder: Parents that lack are made too.
+        mode: Permission bits of the folder itself, before the umask.
+
+    Raises:
+        StorageError: The disk refuses. Code S112.
+    """
+    try:
+        make_folder(folder.parent)
+        folder.mkdir(mode=mode, exist_ok=True)
+        sync_folder(folder.parent)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
 
 
 def sync_folder(folder: Path) -> None:

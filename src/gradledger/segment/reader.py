@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from gradledger.errors import StorageError
 from gradledger.segment.arrow import arrow_schema
 from gradledger.segment.files import cannot_read
+from gradledger.segment.orphans import orphan_folders
 
 _SEGMENT_NAME: Final = re.compile(r"part-\d{6,}\.parquet")
 
@@ -33,6 +34,14 @@ def segment_files(run_dir: Path, table_name: str) -> list[Path]:
     except OSError as error:
         raise cannot_read(Path(run_dir) / table_name, error) from error
     return sorted(found, key=lambda path: (len(path.name), path.name))
+
+
+def next_segment(run_dir: Path, table_name: str) -> Path:
+    """Return the path of the next segment of a table; numbers of orphans are not used again."""
+    folders = [Path(run_dir), *orphan_folders(run_dir).values()]
+    taken = [path for folder in folders for path in segment_files(folder, table_name)]
+    number = 1 + max((int(path.stem.removeprefix("part-")) for path in taken), default=-1)
+    return Path(run_dir) / table_name / f"part-{number:06d}.parquet"
 
 
 def read_table(run_dir: Path, table_name: str, columns: Sequence[str] | None = None) -> pa.Table:
@@ -67,6 +76,35 @@ def read_table(run_dir: Path, table_name: str, columns: Sequence[str] | None = N
     except pa.ArrowException as error:
         raise _unreadable(str(error), "the same types in every segment", table_name) from error
     return table if wanted is None else table.select(wanted)
+
+
+def read_segment(path: Path) -> pa.Table:
+    """Read all columns and rows of one segment, in the order in which they were sealed.
+
+    Raises:
+        StorageError: It cannot be read. Code S115.
+    """
+    return _read(path, None)
+
+
+def step_range(path: Path, column: str = "step") -> tuple[int, int] | None:
+    """Return the smallest and largest value of a column of integers, from a segment's footer.
+
+    Raises:
+        StorageError: The file cannot be read. Code S115.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            place = file.schema_arrow.get_field_index(column)
+            groups = [file.metadata.row_group(n) for n in range(file.metadata.num_row_groups)]
+            ranges = [group.column(place).statistics for group in groups if group.num_rows]
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(
+            str(error).splitlines()[0][:300], "a sealed segment", str(path)
+        ) from error
+    if not ranges:
+        return None
+    return min(item.min for item in ranges), max(item.max for item in ranges)
 
 
 def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from gradledger.segment.arrow import arrow_schema, misfit
 from gradledger.segment.columns import FLOAT32_BITS, to_arrow
 from gradledger.segment.files import AtomicFile
-from gradledger.segment.reader import segment_files
+from gradledger.segment.reader import next_segment
 
 #: Rows of a row group: what one thread of a reader scans at a time.
 ROW_GROUP_ROWS: Final = 131_072
@@ -133,7 +133,7 @@ class SegmentWriter:
             return None
         table = self._table()
         if self._path is None:
-            self._path = self._next_path()
+            self._path = next_segment(self.run_dir, self.table_name)
         with AtomicFile(self._path) as file:
             self._write(table, file)
         smallest, largest = _step_range(table)
@@ -190,11 +190,6 @@ class SegmentWriter:
             with contextlib.suppress(Exception):
                 writer.close()
             raise
-
-    def _next_path(self) -> Path:
-        taken = segment_files(self.run_dir, self.table_name)
-        number = 1 + max((int(path.stem.removeprefix("part-")) for path in taken), default=-1)
-        return self.run_dir / self.table_name / f"part-{number:06d}.parquet"
 
     def _check_precision(self) -> None:
         for name, bits in self.precision.items():

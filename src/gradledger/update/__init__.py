@@ -14,13 +14,24 @@ realised change of one tensor into the lines of the books; ``GroupLines`` adds t
 """
 
 from gradledger.update.account import Account
+from gradledger.update.adadelta import AdadeltaFamily
+from gradledger.update.adafactor import AdafactorFamily
+from gradledger.update.adagrad import AdagradFamily
 from gradledger.update.adam import AdamFamily
+from gradledger.update.adamax import AdamaxFamily
 from gradledger.update.books import GroupLines, worst_verdict
 from gradledger.update.family import FAMILIES, Before, Family, find_family, register, supported
+from gradledger.update.gap import GapNoise, part_gap
 from gradledger.update.lines import TensorLines, clip_factor, measure, measure_untouched
+from gradledger.update.lion import LionFamily
+from gradledger.update.mixing import Mixing
+from gradledger.update.muon import MuonFamily
+from gradledger.update.nadam import NAdamFamily
 from gradledger.update.passes import Scratch
 from gradledger.update.precision import TESTABLE, Precision, precision_of
+from gradledger.update.radam import RAdamFamily
 from gradledger.update.realised import Realised
+from gradledger.update.rmsprop import RMSpropFamily
 from gradledger.update.sgd import SgdFamily
 from gradledger.update.tensors import line_tensors
 
@@ -28,11 +39,22 @@ __all__ = [
     "FAMILIES",
     "TESTABLE",
     "Account",
+    "AdadeltaFamily",
+    "AdafactorFamily",
+    "AdagradFamily",
     "AdamFamily",
+    "AdamaxFamily",
     "Before",
     "Family",
+    "GapNoise",
     "GroupLines",
+    "LionFamily",
+    "Mixing",
+    "MuonFamily",
+    "NAdamFamily",
     "Precision",
+    "RAdamFamily",
+    "RMSpropFamily",
     "Realised",
     "Scratch",
     "SgdFamily",
@@ -42,6 +64,7 @@ __all__ = [
     "line_tensors",
     "measure",
     "measure_untouched",
+    "part_gap",
     "precision_of",
     "register",
     "supported",

@@ -47,14 +47,14 @@ class Account:
             after = realised.momentum_after
             self.inventory.zero_()
             if after is not None and realised.inventory_factor:
-                self.inventory.copy_(after).mul_(realised.inventory)
+                self.inventory.copy_(realised.mixed(after)).mul_(realised.inventory)
         if self.decay_momentum is not None:
             self.decay_momentum.mul_(realised.retain)
             if realised.coupled_decay:
-                self.decay_momentum.add_(
-                    theta_before.detach().to(self.decay_momentum.dtype),
-                    alpha=realised.intake * realised.coupled_decay,
-                )
+                decay = theta_before.detach().to(self.decay_momentum.dtype)
+                if realised.scaled_intake and realised.gradient_scale is not None:
+                    decay = decay * realised.gradient_scale
+                self.decay_momentum.add_(decay, alpha=realised.intake * realised.coupled_decay)
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Return the accounts by name, live: save or clone them before the next step."""

@@ -23,9 +23,9 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from gradledger.errors import UpdateError
 from gradledger.update.account import Account
 from gradledger.update.family import Before, Family, copy_into, register
+from gradledger.update.moment import refuse_betas, step_after, step_count
 from gradledger.update.precision import precision_of
 from gradledger.update.realised import Realised
 
@@ -48,15 +48,7 @@ class AdamFamily(Family):
             UpdateError: U102.
         """
         super().check_settings(param_group, where)
-        betas = tuple(float(beta) for beta in param_group["betas"])
-        if not all(0.0 <= beta < 1.0 for beta in betas):
-            raise UpdateError(
-                "U102",
-                observed=f"betas {betas}",
-                expected="betas in [0, 1)",
-                where=where,
-                hint="correct the schedule of betas",
-            )
+        refuse_betas(param_group, where)
 
     def remember(
         self,
@@ -68,7 +60,7 @@ class AdamFamily(Family):
         """Copy the first moment; the second is read after the step and needs no copy."""
         moment = state.get("exp_avg")
         momentum = None if moment is None else copy_into(moment, reuse)
-        step = int(state["step"]) if "step" in state else 0
+        step = step_count(state)
         return Before(gradient, _settings(param_group), momentum, step, moment is None)
 
     def after(self, before: Before, optimizer: Optimizer, parameter: Tensor) -> Realised | None:
@@ -76,14 +68,7 @@ class AdamFamily(Family):
         if before.skipped:
             return None
         state, settings = optimizer.state[parameter], before.settings
-        step = int(state["step"]) if "step" in state else before.step
-        if step != before.step + 1:
-            raise UpdateError(
-                "U104",
-                observed=f"step count {step}",
-                expected=f"step count {before.step + 1}",
-                hint="read the law right after each optimizer.step()",
-            )
+        step = step_after(before, state)
         beta = settings["beta1"]
         rate = _rate(settings, step)
         decay = settings["weight_decay"]
@@ -112,7 +97,7 @@ class AdamFamily(Family):
     ) -> Account:
         """Value the first moment at today's settings and the second moment as it stands."""
         state: Mapping[str, Any] = optimizer.state.get(parameter, {})
-        step = int(state["step"]) if "step" in state else 0
+        step = step_count(state)
         settings = _settings(param_group)
         if step == 0 or not settings["beta1"]:
             return Account()

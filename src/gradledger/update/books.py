@@ -42,7 +42,9 @@ class GroupLines:
         self.two_ulp_square = 0.0
         self.tolerance = 0.0
         self.num_tensors = 0
-        self.captured = False
+        self.gap_bound_square = 0.0
+        self.gap_excess_square = 0.0
+        self.gap_parted = False
         self._raw_square = 0.0
         self._used_raw = 0.0
         self._rates: set[float] = set()
@@ -57,6 +59,10 @@ class GroupLines:
         self.two_ulp_square += lines.two_ulp_square
         self.tolerance = max(self.tolerance, precision_of(lines.dtype).tolerance)
         self.num_tensors += 1
+        parted = lines.gap_noise
+        self.gap_parted |= parted is not None
+        self.gap_bound_square += parted.bound_square if parted else 0.0
+        self.gap_excess_square += parted.excess_square if parted else lines.squares["gap"]
         self._raw_square += lines.raw_square
         self._used_raw += lines.used_raw
         if not math.isnan(lines.learning_rate):
@@ -97,19 +103,29 @@ class GroupLines:
         Returns:
             0 where there is no gap; infinity where there is one and no visit.
         """
-        gap = self.norm("gap")
-        reference = self.norm("contributions") if visit_norms is None else visit_norms
-        if gap == 0.0:
-            return 0.0
-        return gap / reference if reference else math.inf
+        return self._over_visits(self.norm("gap"), visit_norms)
+
+    def gap_excess_ratio(self, visit_norms: float | None = None) -> float:
+        """Norm of what of the gap is beyond rounding noise, over ``visit_norms``.
+
+        Tensors whose gap is within its bar count with their whole gap.
+        """
+        return self._over_visits(math.sqrt(self.gap_excess_square), visit_norms)
+
+    def gap_noise_ratio(self, visit_norms: float | None = None) -> float:
+        """Norm of the bound on rounding noise, of tensors above the bar, over ``visit_norms``."""
+        return self._over_visits(math.sqrt(self.gap_bound_square), visit_norms)
 
     def verdict(self, visit_norms: float | None = None) -> str:
         """Judge the step: one of ``gradledger.schema.VERDICT_NAMES``.
 
         Unbalanced outranks the mild verdicts: an update that was undone after the step has no
-        delta, and what exceeds 2 ulp is no rounding at any precision. Both bases must balance.
+        delta, and what exceeds 2 ulp is no rounding at any precision. Both bases must balance. A
+        gap above the bar is unbalanced by what exceeds the rounding of the gradient's sum; where
+        nothing much does, the gradient is noise and the step cannot be tested.
         """
-        ratios = (self.residual_ratio, self.accrual_residual_ratio, self.gap_ratio(visit_norms))
+        gap, excess = self.gap_ratio(visit_norms), self.gap_excess_ratio(visit_norms)
+        ratios = (self.residual_ratio, self.accrual_residual_ratio, min(gap, excess))
         sums = (self.delta_square, *self.squares.values(), *self.dots.values())
         if not all(math.isfinite(value) for value in sums):
             return "not finite"
@@ -117,7 +133,8 @@ class GroupLines:
             return "unbalanced"
         if self.delta_square == 0.0:
             return "unchanged"
-        if math.sqrt(self.two_ulp_square) > TESTABLE * self.delta_norm:
+        coarse = math.sqrt(self.two_ulp_square) > TESTABLE * self.delta_norm
+        if coarse or gap > self.tolerance:
             return "not testable at this precision"
         return "balanced"
 
@@ -142,12 +159,20 @@ class GroupLines:
             "visit_norms": visit_norms,
             "residual_ratio": self.residual_ratio,
             "gap_ratio": self.gap_ratio(visit_norms),
+            "gap_noise_ratio": self.gap_noise_ratio(visit_norms) if self.gap_parted else None,
+            "gap_excess_ratio": self.gap_excess_ratio(visit_norms) if self.gap_parted else None,
             "rounding_ratio": self.norm("rounding") / self.delta_norm if moved else None,
             "ulp_ratio": math.sqrt(self.two_ulp_square) / self.delta_norm if moved else None,
         }
         finite = {k: v if v is not None and math.isfinite(v) else None for k, v in numbers.items()}
         verdict = self.verdict(visit_norms)
         return {"step": step, "group": group, "routed": routed, **finite, "verdict": verdict}
+
+    def _over_visits(self, norm: float, visit_norms: float | None) -> float:
+        reference = self.norm("contributions") if visit_norms is None else visit_norms
+        if norm == 0.0:
+            return 0.0
+        return norm / reference if reference else math.inf
 
     def _share(self, line: str, lines: tuple[str, ...]) -> float:
         norm = self.norm(line)

@@ -57,10 +57,19 @@ class Family(ABC):
     Attributes:
         name: Short lower-case name, as written to the run record.
         classes: Optimizer classes whose ``step`` follows this rule.
+        class_names: Classes of other libraries, known by name and behaviour.
     """
 
     name: ClassVar[str]
     classes: ClassVar[tuple[type[Optimizer], ...]]
+    class_names: ClassVar[tuple[str, ...]] = ()
+
+    def accepts(self, optimizer: Optimizer) -> bool:
+        """Whether an optimizer follows this rule: by default a class whose step was inherited."""
+        return any(
+            isinstance(optimizer, known) and _same_step(type(optimizer), known)
+            for known in self.classes
+        )
 
     def check(self, optimizer: Optimizer) -> None:
         """Refuse what this family cannot book, before the first step.
@@ -171,7 +180,11 @@ def register(family: _F) -> _F:
 
 def supported() -> tuple[str, ...]:
     """Names of the optimizer classes that can be booked."""
-    return tuple(kind.__name__ for family in FAMILIES for kind in family.classes)
+    return tuple(
+        name
+        for family in FAMILIES
+        for name in (*(kind.__name__ for kind in family.classes), *family.class_names)
+    )
 
 
 def find_family(optimizer: Optimizer) -> Family:
@@ -185,11 +198,12 @@ def find_family(optimizer: Optimizer) -> Family:
     """
     kind = type(optimizer)
     for family in FAMILIES:
-        for known in family.classes:
-            if isinstance(optimizer, known) and _same_step(kind, known):
-                return family
+        if family.accepts(optimizer):
+            return family
     parents = [known.__name__ for f in FAMILIES for known in f.classes if issubclass(kind, known)]
     overrides = f", which overrides the step of {parents[0]}" if parents else ""
+    if any(kind.__name__ in family.class_names for family in FAMILIES):
+        overrides = f", which has an option or a rule that is not that of {kind.__name__}"
     raise UpdateError(
         "U101",
         observed=f"{kind.__module__}.{kind.__qualname__}{overrides}",

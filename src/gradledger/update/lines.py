@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gradledger.schema import ACCRUAL_LINES, CASH_LINES
 from gradledger.update.account import Account
+from gradledger.update.gap import GapNoise
 from gradledger.update.passes import Part, Scratch, in_range, measure_part, pieces
 from gradledger.update.precision import precision_of
 from gradledger.update.realised import Realised
@@ -39,6 +40,7 @@ class TensorLines:
         used_raw: Inner product of the consumed and the accumulated gradient.
         squares: Squared norm by line, cash and accrual.
         dots: Inner product with the change by line.
+        gap_noise: The gap against rounding; None where it is within its bar.
     """
 
     dtype: torch.dtype
@@ -52,6 +54,7 @@ class TensorLines:
     used_raw: float
     squares: dict[str, float]
     dots: dict[str, float]
+    gap_noise: GapNoise | None = None
 
 
 @torch.no_grad()
@@ -108,20 +111,21 @@ def measure(
     kappa, cross, square = clip_factor(g_used, g_raw)
     same = _same(g_used, g_raw) or (kappa == 1.0 and torch.equal(g_used, g_raw))
     account.prepare(realised, theta_before)
-    raw = _flat(g_raw)
+    raw = _mixed(g_raw, realised)
     whole = Part(
         before=_flat(theta_before),
         after=_flat(theta_after),
         raw=raw,
         # One object where nothing stands between them: that is how edits are skipped.
-        used=raw if same else _flat(g_used),
-        captured=_flat_or_none(captured),
-        momentum_before=_flat_or_none(realised.momentum_before),
-        momentum_after=_flat_or_none(realised.momentum_after),
+        used=raw if same else _mixed(g_used, realised),
+        captured=None if captured is None else _mixed(captured, realised),
+        momentum_before=_mixed_or_none(realised.momentum_before, realised),
+        momentum_after=_mixed_or_none(realised.momentum_after, realised),
         gradient_scale=_flat_or_none(realised.gradient_scale),
         carried_scale=_flat_or_none(realised.carried_scale),
         inventory=_flat_or_none(account.inventory),
         decay_momentum=_flat_or_none(account.decay_momentum),
+        remainder=_flat_or_none(realised.remainder),
     )
     sums = _sums(whole, realised, kappa, scratch or Scratch())
     factors = _factors(realised, kappa, captured=captured is not None)
@@ -170,7 +174,7 @@ def _factors(law: Realised, kappa: float, *, captured: bool) -> dict[str, tuple[
         "history": ("history", law.history_factor),
         "history_decay": ("history_decay", law.history_factor),
         "decay": ("decay", law.gradient_factor * coupled - law.decoupled_decay),
-        "remainder": ("residual", 0.0),
+        "remainder": ("remainder", 1.0),
         "rounding": ("rounding", 1.0),
         "residual": ("residual", 1.0),
         "accrued_contributions": ("gradient", visits * accrued * kappa),
@@ -181,7 +185,7 @@ def _factors(law: Realised, kappa: float, *, captured: bool) -> dict[str, tuple[
         "inventory": ("inventory", 1.0),
         "revaluation": ("revaluation", 1.0),
         "decoupled_decay": ("decay", -law.decoupled_decay),
-        "accrual_remainder": ("accrual_residual", 0.0),
+        "accrual_remainder": ("remainder", 1.0),
         "accrual_rounding": ("accrual_rounding", 1.0),
         "accrual_residual": ("accrual_residual", 1.0),
     }
@@ -201,6 +205,14 @@ def _flat(tensor: Tensor) -> Tensor:
 
 def _flat_or_none(tensor: Tensor | None) -> Tensor | None:
     return None if tensor is None else _flat(tensor)
+
+
+def _mixed(tensor: Tensor, law: Realised) -> Tensor:
+    return _flat(law.mixed(tensor.detach()))
+
+
+def _mixed_or_none(tensor: Tensor | None, law: Realised) -> Tensor | None:
+    return None if tensor is None else _mixed(tensor, law)
 
 
 def _sums(

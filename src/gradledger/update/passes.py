@@ -51,6 +51,7 @@ class Part:
     carried_scale: Tensor | None
     inventory: Tensor | None
     decay_momentum: Tensor | None
+    remainder: Tensor | None
 
 
 class Tally:
@@ -58,8 +59,9 @@ class Tally:
 
     The slots are ``delta``, ``gradient`` (the sum of visits where captured, else what autograd
     accumulated), ``gap``, ``edits``, ``history``, ``history_decay``, ``decay``, ``inventory``,
-    ``revaluation``, ``rounding``, ``residual``, ``accrual_rounding``, ``accrual_residual``, and
-    ``two_ulp``, which has a square only. What is zero throughout is not recorded.
+    ``revaluation``, ``remainder``, ``rounding``, ``residual``, ``accrual_rounding``,
+    ``accrual_residual``, and ``two_ulp``, which has a square only. What is zero throughout is not
+    recorded.
     """
 
     def __init__(self) -> None:
@@ -131,6 +133,10 @@ def measure_part(
     _less(delta, -law.sign * law.incurred_factor, part.gradient_scale, part.used, accrual)
     _gradient(part, kappa, delta, work, tally)
     _decay(part, law, delta, (cash, accrual, work), tally)
+    if part.remainder is not None:
+        tally.record("remainder", part.remainder, delta)
+        cash.sub_(part.remainder)
+        accrual.sub_(part.remainder)
     _history(part, law, delta, (cash, work), tally)
     _inventory(part, law, delta, (accrual, work, limit), tally)
     two_ulp(*stored, out=limit, work=lower)
@@ -143,7 +149,8 @@ def measure_part(
     if part.decay_momentum is not None:
         part.decay_momentum.mul_(law.retain)
         if law.coupled_decay:
-            part.decay_momentum.add_(part.before, alpha=law.intake * law.coupled_decay)
+            intake = _scaled(part.before, part.gradient_scale if law.scaled_intake else None, work)
+            part.decay_momentum.add_(intake, alpha=law.intake * law.coupled_decay)
     return tally
 
 

@@ -11,17 +11,23 @@ with s the sign (-1 under ``maximize``), theta the value before the step, lambda
 omega the decoupled decay. The second form follows from the first for any settings, constant or
 scheduled, because C = B intake - A and H = B (retain - 1).
 
+Optimizers that are not linear add a remainder N to both sides; those that multiply by a matrix M
+have M g and M m in place of g and m.
+
 Coefficients are kept as a float times an optional elementwise scale that several of them share:
 what only differs by a number is then measured once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
-__all__ = ["Realised"]
+from gradledger.update.mixing import Mixing
+
+__all__ = ["Realised", "direct_law"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,11 @@ class Realised:
         decoupled_decay: omega, taken from the parameter directly as omega theta.
         cash_factor: C = cash_factor (-A).
         learning_rate: Rate that the optimizer used.
+        scaled_intake: Whether ``intake`` is times ``gradient_scale``: a buffer of scaled gradients.
+        remainder: Part of the change that is not linear in the gradient, shape of the parameter;
+            None for 0.
+        mixing: Matrix between the gradient and the change, applied to every gradient and momentum
+            before any scale; None for the identity.
     """
 
     sign: float
@@ -64,11 +75,16 @@ class Realised:
     decoupled_decay: float
     cash_factor: float
     learning_rate: float
+    scaled_intake: bool = False
+    remainder: Tensor | None = None
+    mixing: Mixing | None = None
 
     def __post_init__(self) -> None:
         """Refuse a law with both kinds of decay: its decay line would have two owners."""
         if self.coupled_decay and self.decoupled_decay:
             raise ValueError("a law has coupled or decoupled decay, not both")
+        if self.coupled_decay and self.mixing is not None:
+            raise ValueError("a law with a matrix has decoupled decay only")
 
     @property
     def gradient(self) -> float | Tensor:
@@ -104,7 +120,49 @@ class Realised:
         """
         factor = -self.incurred_factor * self.sign * kappa
         weighted = vector * factor
-        return weighted if self.gradient_scale is None else weighted.mul_(self.gradient_scale)
+        if self.gradient_scale is not None:
+            weighted.mul_(self.gradient_scale)
+        return weighted if self.mixing is None else self.mixing.transposed(weighted)
+
+    def mixed(self, tensor: Tensor) -> Tensor:
+        """Return a gradient or momentum as the elementwise part of the law sees it."""
+        return tensor if self.mixing is None else self.mixing.apply(tensor)
+
+
+def direct_law(
+    settings: Mapping[str, float],
+    *,
+    rate: float,
+    scale: Tensor,
+    coupled: float = 0.0,
+    decoupled: float = 0.0,
+) -> Realised:
+    """Return the law of an optimizer without momentum: every gradient acts at once.
+
+    Args:
+        settings: With ``lr`` and ``maximize``.
+        rate: A without its scale.
+        scale: Elementwise factor of A.
+        coupled: lambda.
+        decoupled: omega.
+    """
+    return Realised(
+        sign=-1.0 if settings["maximize"] else 1.0,
+        gradient_factor=-rate,
+        history_factor=0.0,
+        incurred_factor=rate,
+        inventory_factor=0.0,
+        gradient_scale=scale,
+        carried_scale=None,
+        momentum_before=None,
+        momentum_after=None,
+        retain=1.0,
+        intake=0.0,
+        coupled_decay=coupled,
+        decoupled_decay=decoupled,
+        cash_factor=1.0,
+        learning_rate=settings["lr"],
+    )
 
 
 def _coefficient(factor: float, scale: Tensor | None) -> float | Tensor:

@@ -59,13 +59,15 @@ def line_tensors(
         parts["gap"] = sign * kappa * (raw - visits)
         parts["unattributed"] = zero
     parts["edits"] = sign * (used - kappa * raw)
+    parts = {name: realised.mixed(part) for name, part in parts.items()}
     coupled = realised.coupled_decay * theta
     lines = {name: realised.gradient * part for name, part in parts.items()}
     lines |= {f"accrued_{name}": -realised.incurred * part for name, part in parts.items()}
     lines["decoupled_decay"] = -realised.decoupled_decay * theta
     lines["decay"] = realised.gradient * coupled + lines["decoupled_decay"]
     lines["accrued_coupled_decay"] = -realised.incurred * coupled
-    lines["remainder"] = lines["accrual_remainder"] = zero
+    remainder = zero if realised.remainder is None else realised.remainder.to(compute)
+    lines["remainder"] = lines["accrual_remainder"] = remainder
     _carried(realised, account, zero, lines)
     stored = [x.detach().reshape(-1) for x in (theta_before, theta_after)]
     rows = torch.empty(2, theta.numel(), dtype=compute, device=theta.device)
@@ -79,8 +81,8 @@ def line_tensors(
 
 def _carried(law: Realised, account: Account, zero: Tensor, lines: dict[str, Tensor]) -> None:
     """Add the lines of momentum: history on cash basis, inventory on accrual basis."""
-    before = zero if law.momentum_before is None else law.momentum_before.to(zero.dtype)
-    after = zero if law.momentum_after is None else law.momentum_after.to(zero.dtype)
+    before = zero if law.momentum_before is None else law.mixed(law.momentum_before.to(zero.dtype))
+    after = zero if law.momentum_after is None else law.mixed(law.momentum_after.to(zero.dtype))
     held = zero if account.inventory is None else account.inventory
     decayed = zero if account.decay_momentum is None else account.decay_momentum
     if law.momentum_before is None:

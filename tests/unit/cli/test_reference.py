@@ -24,7 +24,7 @@ def test_page_says_what_the_command_says(
     command: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "90")
-    assert main([command.__name__, "--help"]) == 0
+    assert main([command.__name__.replace("_", "-"), "--help"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert said in " ".join(PAGE.read_text(encoding="utf-8").split())
 
@@ -38,7 +38,8 @@ def test_page_does_not_depend_on_the_terminal(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.__name__)
 def test_every_command_has_json_and_a_help(command: object) -> None:
-    section = render().split(f"## gradledger {command.__name__}\n")[1].split("\n## ")[0]
+    name = command.__name__.replace("_", "-")
+    section = render().split(f"## gradledger {name}\n")[1].split("\n## ")[0]
     assert "--json" in section
     assert "Usage: gradledger" in section
 

@@ -33,6 +33,15 @@ def test_every_method_is_its_question(truth: Truth, ledger: Ledger) -> None:
             query.follow(records, {"class": "open", "license": "MIT"}),
         ),
         (ledger.follow(license=None), query.follow(records, {"license": None})),
+        (ledger.capabilities(), query.capabilities(records)),
+        (
+            ledger.capability("code", by="class", group="head", stop=10, top=2, order="negative"),
+            query.capability(
+                records, "code", by="class", group="head", stop=10, top=2, order="negative"
+            ),
+        ),
+        (ledger.policies("code"), query.policies(records, "code")),
+        (ledger.policies(group="head"), query.policies(records, group="head")),
         (ledger.decide(7), query.decide(records, {"example": 7})),
         (ledger.decide(where={"class": "open"}), query.decide(records, {"class": "open"})),
         (ledger.decide(), query.decisions(records)),

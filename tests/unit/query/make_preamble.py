@@ -26,6 +26,13 @@ NUM_STEPS, NUM_VISITS, SIZE = 20, 4, 5
 UNCAPTURED, BUFFERS = 6, 7
 DIGEST = "ab" * 32
 
+#: What the begin record says of the probes.
+PROBES = [
+    {"name": name, "description": words, "inputs_digest": "ef" * 32, "every": 10, "also_at": [],
+     "mode": "evaluation", "unit": "nats"}
+    for name, words in (("code", "source code <b>held out</b>"), ("prose", ""))
+]  # fmt: skip
+
 #: decision -> verdict, class, profile, reason, rules (rule, effect, truth, determining).
 DECISIONS = (
     ("admit", "open", "full", "permissive license",
@@ -107,7 +114,8 @@ def write_documents(path: Path, level: str, closed: bool) -> None:
         optimizer={"family": "adam", "class": "AdamW", "lr": 1e-3},
         policy={"id": "house", "version": "1.0.0", "digest": DIGEST},
         opening_balance={"source": "random initialisation", "seed": 0}, seeds={"torch": 0},
-        environment={"python": "3.11", "torch": "2.13"}, settings={"profiles": PROFILES},
+        environment={"python": "3.11", "torch": "2.13"},
+        settings={"profiles": PROFILES, "probes": PROBES},
         notes="synthetic",
     )  # fmt: skip
     (path / "run.json").write_text(json.dumps(dataclasses.asdict(begin)), encoding="utf-8")

@@ -32,6 +32,7 @@ from make_preamble import (
     write_decisions,
     write_documents,
 )
+from make_probes import make_probes
 from numpy.typing import NDArray
 
 from gradledger.schema import ACCRUAL_LINES, BOOKS, CASH_LINES
@@ -50,6 +51,7 @@ class Truth:
     norm: dict[tuple[int, int, int], float] = field(default_factory=dict)
     delta: dict[tuple[int, int], Vector] = field(default_factory=dict)
     lines: dict[tuple[int, int, str], Vector] = field(default_factory=dict)
+    gradient: dict[tuple[int, int], Vector] = field(default_factory=dict)
 
     def usable(self, step: int, group: int) -> bool:
         return (step, group) not in {(7, 3), (8, 4)}
@@ -120,6 +122,7 @@ def make_run(
     _steps(path)
     if displacement:
         _displacement(path, truth)
+        make_probes(truth)
     return truth
 
 
@@ -160,7 +163,8 @@ def _step(rng: np.random.Generator, truth: Truth, step: int, group: int) -> dict
         "step": step, "group": group, "delta_norm": float(np.linalg.norm(delta)),
         "learning_rate": 1e-3, "clip": 0.9, "cash_factor": factor if captured else None,
         "routed": captured, "visit_norms": 1.0, "residual_ratio": 1e-8 * (1 + group + step / 100),
-        "gap_ratio": 1e-7 * (1 + step + group / 100), "rounding_ratio": 1e-4, "ulp_ratio": 1e-5,
+        "gap_ratio": 1e-7 * (1 + step + group / 100), "gap_noise_ratio": None,
+        "gap_excess_ratio": None, "rounding_ratio": 1e-4, "ulp_ratio": 1e-5,
         "verdict": "unchanged" if unchanged else "balanced",
     }  # fmt: skip
     for line, vector in (*lines.items(), *accrual.items()):

@@ -108,12 +108,12 @@ def test_a_notebook_gets_a_png(records: Records) -> None:
 
 
 def test_questions_without_picture_say_which_have_one(records: Records) -> None:
-    with pytest.raises(QueryError, match=r"Q141.*timeline"):
+    with pytest.raises(QueryError, match=r"Q151.*timeline"):
         info(records).plot()
     table = steps(records).tables[0]
     blank = Table(table.name, table.title, table.columns, ())
     empty = Answer("steps", "Nothing", "accounting", tables=(blank,))
-    with pytest.raises(QueryError, match="Q141"):
+    with pytest.raises(QueryError, match="Q151"):
         empty.plot()
 
 

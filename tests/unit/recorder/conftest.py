@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,9 @@ from torch import Tensor, nn, optim
 from torch.utils.data import DataLoader, TensorDataset
 
 import gradledger as gl
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "oracle"))
+from lion import Lion
 
 MakeOptimizer = Callable[[list[nn.Parameter]], optim.Optimizer]
 
@@ -108,6 +112,14 @@ OPTIMIZERS: dict[str, MakeOptimizer] = {
     "nesterov": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
     "adam": lambda p: optim.Adam(p, lr=1e-2, weight_decay=0.01),
     "adamw": lambda p: optim.AdamW(p, lr=1e-2),
+    "rmsprop": lambda p: optim.RMSprop(p, lr=1e-3, momentum=0.9, centered=True, weight_decay=0.01),
+    "adagrad": lambda p: optim.Adagrad(p, lr=1e-2, lr_decay=0.01, weight_decay=0.01),
+    "adadelta": lambda p: optim.Adadelta(p, lr=1.0, weight_decay=0.01),
+    "adamax": lambda p: optim.Adamax(p, lr=1e-2, weight_decay=0.01),
+    "nadam": lambda p: optim.NAdam(p, lr=1e-2, weight_decay=0.01, decoupled_weight_decay=True),
+    "radam": lambda p: optim.RAdam(p, lr=1e-2, weight_decay=0.01),
+    "adafactor": lambda p: optim.Adafactor(p, lr=1e-2, weight_decay=0.01),
+    "lion": lambda p: Lion(p, lr=1e-3, weight_decay=0.1),
 }
 
 

@@ -208,3 +208,35 @@ def test_an_unknown_block_is_refused_with_its_line(
         gl.record(tmp_path / "run", model, optimizer, policy=policy)
     assert "policy.yaml:" in caught.value.where
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("order", [[0, 3, 1, 4], [1, 4, 0, 3], [0, 1, 3, 4]])
+@pytest.mark.parametrize("level", ["shares", "decisions"])
+def test_micro_batches_with_and_without_limits_accumulate(
+    adamw: Any, training: Any, tmp_path: Path, policy: Path, order: list[int], level: str
+) -> None:
+    """A tensor that is limited in one micro-batch of a step may be free in another."""
+    run = training(adamw)
+    tokens = run.data().tensors[0]
+    model, optimizer = run.build()
+    twin, _ = run.build()
+    path = tmp_path / "run"
+    settings = {"policy": policy, "on_imbalance": "strict", "level": level}
+    with gl.record(path, model, optimizer, **settings) as recorder:
+        recorder.admit([{"tokens": row} for row in tokens], {"source": SOURCES})
+        with recorder.step() as step:
+            for pair in (order[:2], order[2:]):
+                batch = {"tokens": tokens[pair]}
+                with step.micro_batch(batch, examples=pair):
+                    run.loss(model, batch["tokens"]).sum().backward()
+            found = [parameter.grad.clone() for parameter in model.parameters()]
+            optimizer.step()
+            optimizer.zero_grad()
+    for name, parameter in twin.named_parameters():
+        parameter.grad = torch.zeros_like(parameter)
+        for example in order:
+            weight = 0.0 if SOURCES[example] == "shallow" and name[0] in "01" else 1.0
+            loss = run.loss(twin, tokens[example : example + 1]).sum()
+            parameter.grad += weight * torch.autograd.grad(loss, parameter)[0]
+    for mine, parameter in zip(found, twin.parameters(), strict=True):
+        torch.testing.assert_close(mine, parameter.grad, rtol=1e-5, atol=1e-6)

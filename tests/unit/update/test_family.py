@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gradledger.errors import UpdateError
-from gradledger.update import FAMILIES, find_family, supported
+from gradledger.update import FAMILIES, GroupLines, find_family, supported
 
 
 class Inherits(torch.optim.AdamW):
@@ -45,7 +45,9 @@ def test_a_scheduler_on_the_instance_changes_nothing(parameters):
     assert find_family(optimizer).name == "adam"
 
 
-@pytest.mark.parametrize("kind", [torch.optim.Adagrad, Overrides])
+@pytest.mark.parametrize(
+    "kind", [torch.optim.Rprop, torch.optim.ASGD, torch.optim.LBFGS, Overrides]
+)
 def test_other_optimizers_are_refused_by_name(parameters, kind):
     with refused("U101") as caught:
         find_family(kind(parameters(), lr=0.1))
@@ -64,9 +66,11 @@ def test_family_names_are_distinct():
     assert len({family.name for family in FAMILIES}) == len(FAMILIES) >= 2
 
 
-@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.Adam])
-def test_differentiable_is_refused(parameters, kind):
-    optimizer = kind(parameters(), lr=0.1, differentiable=True)
+@pytest.mark.parametrize(
+    "name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam"]
+)
+def test_differentiable_is_refused(parameters, name):
+    optimizer = getattr(torch.optim, name)(parameters(), lr=0.1, differentiable=True)
     with refused("U102"):
         find_family(optimizer).check(optimizer)
 
@@ -98,9 +102,10 @@ def test_complex_parameters_are_refused():
         find_family(optimizer).check(optimizer)
 
 
-def test_sparse_gradients_are_refused():
+@pytest.mark.parametrize("name", ["SGD", "Adagrad", "Adam", "Adafactor", "RMSprop", "Muon"])
+def test_sparse_gradients_are_refused(name):
     table = torch.nn.Embedding(5, 2, sparse=True)
-    optimizer = torch.optim.SGD(table.parameters(), lr=0.1)
+    optimizer = getattr(torch.optim, name)(table.parameters(), lr=0.1)
     family = find_family(optimizer)
     family.check(optimizer)
     table(torch.tensor([1, 2])).sum().backward()
@@ -151,6 +156,44 @@ def test_two_steps_in_one_are_noticed(parameters):
     assert caught.value.observed == "step count 2"
 
 
+@pytest.mark.parametrize("name", ["RMSprop", "Muon"])
+def test_momentum_of_one_is_refused_in_every_family_that_has_it(name):
+    optimizer = getattr(torch.optim, name)([torch.nn.Parameter(torch.zeros(2, 2))], momentum=1.0)
+    with refused("U102") as caught:
+        find_family(optimizer).check(optimizer)
+    assert caught.value.observed == "momentum 1"
+
+
+@pytest.mark.parametrize("name", ["Adamax", "NAdam", "RAdam"])
+def test_betas_of_one_are_refused_in_every_family_that_has_them(name):
+    optimizer = getattr(torch.optim, name)([torch.nn.Parameter(torch.zeros(2))])
+    optimizer.param_groups[0]["betas"] = (0.9, 1.0)
+    with refused("U102"):
+        find_family(optimizer).check(optimizer)
+
+
+def test_adafactor_with_several_formats_in_one_group_is_refused():
+    """torch takes the epsilon of the first tensor's format for all of them."""
+    tensors = [torch.nn.Parameter(torch.zeros(2, dtype=d)) for d in (torch.float32, torch.float64)]
+    with refused("U102"):
+        find_family(torch.optim.Adafactor(tensors)).check(torch.optim.Adafactor(tensors))
+    optimizer = torch.optim.Adafactor(tensors, eps=(1e-7, 1e-3))
+    find_family(optimizer).check(optimizer)
+
+
+@pytest.mark.parametrize("name", ["RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam"])
+def test_two_steps_in_one_are_noticed_in_every_family_that_counts(parameters, name):
+    tensor = parameters()[0]
+    optimizer = getattr(torch.optim, name)([tensor])
+    family, group = find_family(optimizer), optimizer.param_groups[0]
+    tensor.grad = torch.ones_like(tensor)
+    before = family.before(optimizer, tensor, group)
+    optimizer.step()
+    optimizer.step()
+    with refused("U104"):
+        family.after(before, optimizer, tensor)
+
+
 def test_memory_of_an_earlier_step_is_reused(parameters):
     tensors = parameters()[:1]
     optimizer = torch.optim.SGD(tensors, lr=0.1, momentum=0.9)
@@ -179,3 +222,16 @@ def test_frozen_parameters_and_momentum_of_others_do_not_mix(parameters):
     tensors[1].grad = torch.ones_like(tensors[1])
     first = [family.before(optimizer, tensor, group).first for tensor in tensors]
     assert first == [False, True]
+
+
+def test_fused_adagrad_has_the_same_law(loop):
+    found = []
+    for fused in (False, True):
+        parameter = torch.nn.Parameter(torch.ones(5))
+        optimizer = torch.optim.Adagrad([parameter], lr=0.1, weight_decay=0.1, fused=fused)
+        found.append(loop(seed=6).run(optimizer, 3)[0][-1])
+    assert torch.allclose(found[0].realised.incurred, found[1].realised.incurred, rtol=1e-6)
+    for step in found:
+        group = GroupLines()
+        group.add(step.lines)
+        assert group.verdict() == "balanced"

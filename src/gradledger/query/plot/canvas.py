@@ -167,7 +167,7 @@ def shorten(value: Any, limit: int = _LABEL) -> str:
 def no_picture(observed: str, expected: str) -> QueryError:
     """Return the error for an answer that cannot be drawn."""
     return QueryError(
-        "Q141",
+        "Q151",
         observed=observed,
         expected=expected,
         where="plot",

@@ -35,7 +35,7 @@ def draw(answer: Answer) -> Picture:
     """Draw an answer.
 
     Raises:
-        QueryError: Q109 matplotlib is not installed, Q141 the question has no picture or its
+        QueryError: Q109 matplotlib is not installed, Q151 the question has no picture or its
             answer holds nothing to draw.
     """
     if answer.question not in _DRAWINGS:

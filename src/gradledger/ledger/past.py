@@ -1,0 +1,110 @@
+"""Questions on what was, and what never was: states, differences, first use, exclusion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gradledger.errors import QueryError
+from gradledger.ledger.filters import named_filters
+from gradledger.query import Answer, Records, Sought, Texts, diff, exclude, first_use, states
+
+
+class Past:
+    """The part of a ledger that asks about states, and about the use of content."""
+
+    _records: Records
+
+    def exclude(
+        self,
+        example: int | str | None = None,
+        *,
+        content: Any = None,
+        text: str | Path | None = None,
+        texts: Texts | None = None,
+        threshold: float = 0.5,
+        content_class: str | None = None,
+        where: Mapping[str, Any] | None = None,
+        **columns: Any,
+    ) -> Answer:
+        """Exclusion: was this content presented, to which groups, and with which weight?
+
+        Args:
+            example: Number, id, or value of a metadata column that names examples (key, path).
+            content: An item as the data set yields it (arrays, tensors), or the path of a
+                ``.safetensors``, ``.npz`` or ``.npy`` file that holds one. Compared with the
+                commitments of all examples and with every row that was presented.
+            text: A text, or the path of a text file, to find similar ones of: candidates, which
+                never count as found.
+            texts: What gives the texts of examples: a metadata column, or a function of the
+                example's number.
+            threshold: Smallest part in common of a candidate, above 0, at most 1.
+            content_class: Content class that the policy gave.
+            where: Further filters by name.
+            **columns: As in ``follow``. Where content is given too, both must hold.
+
+        Returns:
+            An answer whose ``findings`` are 0 only where nothing that was found was presented.
+
+        Raises:
+            QueryError: Q105 column, Q110 argument, Q131 content, Q132 salts.
+        """
+        filters = named_filters(example, content_class, where, columns)
+        words = _read(text) if isinstance(text, Path) else text
+        return exclude(self._records, Sought(filters, content, words, texts, threshold))
+
+    def states(self, *, check: bool = True) -> Answer:
+        """State: list the stored model states, with digests, sizes, and whether they still fit.
+
+        Args:
+            check: Digest every file again.
+        """
+        return states(self._records, check=check)
+
+    def diff(self, start: int, stop: int, *, by: str = "block", who: str | None = None) -> Answer:
+        """State: compare the model after one step with a later one, and name who moved it.
+
+        Args:
+            start: The earlier step; 0 is the opening balance.
+            stop: The later step.
+            by: ``block`` or ``group``.
+            who: Key of the movers, as ``by`` in ``trace``.
+
+        Raises:
+            QueryError: Q105 column, Q106 steps, Q110 argument.
+        """
+        return diff(self._records, start, stop, by=by, who=who)
+
+    def first_use(
+        self,
+        example: int | str | None = None,
+        *,
+        content_class: str | None = None,
+        where: Mapping[str, Any] | None = None,
+        **columns: Any,
+    ) -> Answer:
+        """Rights over time: the first step in which examples acted, and the last clean state.
+
+        Args:
+            example: Number, id, or value of a metadata column that names examples (key, path).
+            content_class: Content class that the policy gave.
+            where: Further filters by name.
+            **columns: As in ``follow``.
+
+        Raises:
+            QueryError: Q105 column, Q108 nothing matches, Q110 no filter.
+        """
+        return first_use(self._records, named_filters(example, content_class, where, columns))
+
+
+def _read(place: Path) -> str:
+    try:
+        return place.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise QueryError(
+            "Q131",
+            observed=f"{type(error).__name__}: {error}"[:300],
+            expected="a text file in UTF-8",
+            where=str(place),
+        ) from error

@@ -1,0 +1,174 @@
+"""What the model would be under an intervention: executed once, stored, and compared.
+
+The result lies beside the run (``gradledger.query.replays`` says where) and holds figures alone;
+the model that the replay ended in lies beside it as safetensors.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gradledger.errors import ReplayError
+from gradledger.query.records import Records
+from gradledger.query.replays import (
+    MODEL_FILE,
+    RESULT_FILE,
+    RESULT_FORMAT,
+    identity,
+    result_folder,
+    stored_result,
+)
+from gradledger.query.stored_states import group_vector, read_model
+from gradledger.recorder.environment import read_environment
+from gradledger.replay.intervene import Interventions, Progress, refuse_inexact
+from gradledger.replay.loop import Observable, TrainingLoop, observe_model
+from gradledger.replay.machine import as_recorded
+from gradledger.replay.recorded import RecordedRun
+from gradledger.replay.rerun import execute
+from gradledger.schema import Intervention
+from gradledger.segment import make_folder, write_json
+from gradledger.state.torch_state import model_digest, model_items, preserved_rng
+from gradledger.state.weights_file import write_arrays
+
+
+def counterfactual(
+    records: Records,
+    intervention: Intervention,
+    loop: TrainingLoop,
+    *,
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Return the result of executing a run again under an intervention.
+
+    The whole run is executed from its opening state. What was executed before is answered from the
+    stored result; figures of the model that are asked for are evaluated anew in any case.
+
+    Args:
+        records: The closed run.
+        intervention: What is done, to which examples.
+        loop: Builds, trains and observes.
+        fresh: Execute again although a result is stored.
+        progress: Called after every step.
+
+    Returns:
+        What ``result.json`` holds.
+
+    Raises:
+        ReplayError: The run cannot be executed again (R101 to R105), the intervention would not be
+            exact (R131, R132), or a stored result is damaged (R136).
+        QueryError: The run was not closed. Code Q133.
+    """
+    run = RecordedRun(records.path)
+    refuse_inexact(run, intervention)
+    folder = result_folder(records, intervention)
+    result = None if fresh else stored_result(records, intervention)
+    with ExitStack() as stack:
+        stack.enter_context(as_recorded(run.begin["environment"]))
+        stack.enter_context(preserved_rng())
+        if result is None or not (folder / MODEL_FILE).exists():
+            result = _execute(records, run, intervention, loop, folder, progress)
+        figures = loop.observables(intervention.examples)
+        if figures:
+            result["observations"] = _observe(run, loop, folder, figures)
+        write_json(folder / RESULT_FILE, result)
+    return result
+
+
+def _execute(
+    records: Records,
+    run: RecordedRun,
+    intervention: Intervention,
+    loop: TrainingLoop,
+    folder: Path,
+    progress: Progress | None,
+) -> dict[str, Any]:
+    """Train, store the model, and measure how far it is from the recorded one."""
+    started = time.perf_counter()
+    journal = Interventions(run, intervention, progress)
+    # Rows are probed only where visits are measured; the level "decisions" never probed them.
+    probe = run.begin["level"] != "shares" and bool(journal.affected)
+    model = execute(run, loop.build, loop.train, journal, measure_visits=probe)
+    digest = model_digest(model)
+    _expect_recorded_end(run, records, journal, digest)
+    make_folder(folder)
+    write_arrays(folder / MODEL_FILE, dict(model_items(model)), {"format": "pt"})
+    visits = [visit for visit in run.visits if visit.example in frozenset(journal.affected)]
+    return {
+        "format": RESULT_FORMAT,
+        **identity(records),
+        "intervention": intervention.to_dict(),
+        "executed_at": datetime.now(UTC).isoformat(),
+        "wall_seconds": time.perf_counter() - started,
+        "environment": read_environment(model),
+        "num_steps": run.num_steps,
+        "num_identical_steps": journal.num_identical,
+        "first_affected_step": journal.first_affected,
+        "first_different_step": journal.first_different,
+        "first_other_rng_step": journal.first_other_rng,
+        "num_rates_set": journal.num_rates_set,
+        "num_affected_examples": len(journal.affected),
+        "num_affected_visits": len(visits),
+        "final_digest": digest,
+        "groups": _compare_groups(records, run, folder),
+        "observations": {},
+    }
+
+
+def _expect_recorded_end(
+    run: RecordedRun, records: Records, journal: Interventions, digest: str
+) -> None:
+    """Without an affected visit the final model must be the recorded one."""
+    recorded = identity(records)["run_final_digest"]
+    if journal.first_affected is None and digest != recorded:
+        raise ReplayError(
+            "R103",
+            observed=f"final model {digest[:16]}",
+            expected=f"{recorded[:16]}, as recorded",
+            where=str(run.run_dir),
+            hint="change the model inside run.step only",
+        )
+
+
+def _compare_groups(records: Records, run: RecordedRun, folder: Path) -> list[dict[str, Any]]:
+    """Return, per group, the distance of the two models and what it has of the displacement."""
+    opening = read_model(run.state_dir(0) / MODEL_FILE)
+    factual = read_model(run.state_dir(run.num_steps) / MODEL_FILE)
+    other = read_model(folder / MODEL_FILE)
+    rows = []
+    for group in records.begin.groups:
+        start, end = group_vector(opening, group), group_vector(factual, group)
+        change = group_vector(other, group) - end
+        rows.append(
+            {
+                "group": group.group,
+                "distance": float(np.linalg.norm(change)),
+                "displacement": float(np.linalg.norm(end - start)),
+                "dot": float(change @ (end - start)),
+            }
+        )
+    return rows
+
+
+def _observe(
+    run: RecordedRun, loop: TrainingLoop, folder: Path, figures: Mapping[str, Observable]
+) -> dict[str, dict[str, float | None]]:
+    """Evaluate figures on the recorded and on the other model."""
+    recorded = observe_model(loop.build, run.state_dir(run.num_steps) / MODEL_FILE, figures)
+    other = observe_model(loop.build, folder / MODEL_FILE, figures)
+    return {
+        name: {"recorded": _finite(recorded[name]), "executed": _finite(other[name])}
+        for name in figures
+    }
+
+
+def _finite(value: float) -> float | None:
+    """Return a number that JSON knows."""
+    return value if np.isfinite(value) else None

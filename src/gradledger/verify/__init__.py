@@ -1,0 +1,6 @@
+"""Checks of a run, and what they find. Nothing here writes, signs, or needs torch."""
+
+from gradledger.verify.check import Report, check_log, check_run
+from gradledger.verify.finding import Finding
+
+__all__ = ["Finding", "Report", "check_log", "check_run"]

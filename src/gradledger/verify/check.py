@@ -1,0 +1,141 @@
+"""Run all checks, or those of the log, and gather what they find."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from gradledger.canon import parse_json, read_leaf
+from gradledger.errors import InputError, StorageError
+from gradledger.log import LOG_FOLDER, QuorumPolicy, VerifierKey
+from gradledger.schema import Leaf
+from gradledger.verify.files import check_files
+from gradledger.verify.finding import Finding
+from gradledger.verify.signatures import check_signatures
+from gradledger.verify.statements import read_bytes, read_statements
+from gradledger.verify.tree import check_tree
+
+_BEGIN_NAME: Final = "run.json"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What verification found.
+
+    Attributes:
+        findings: All findings and notices, in the order of the checks.
+    """
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing is wrong; notices do not count."""
+        return all(finding.is_notice for finding in self.findings)
+
+    @property
+    def exit_code(self) -> int:
+        """0 where the run is clean, 1 where something is wrong."""
+        return 0 if self.is_clean else 1
+
+
+def check_log(
+    run_dir: Path,
+    trusted: Sequence[VerifierKey] = (),
+    quorum: QuorumPolicy | None = None,
+) -> list[Finding]:
+    """Check the log of a run: every leaf, tile, root hash, checkpoint and signature.
+
+    Args:
+        run_dir: The run; nobody should be writing it.
+        trusted: Keys of the log, from elsewhere than the run. Without one, a log that was made anew
+            from the first leaf to the last signature cannot be told from the true one, and a notice
+            says so.
+        quorum: Which witnesses must have cosigned.
+
+    Returns:
+        All findings and notices.
+
+    Raises:
+        StorageError: A file cannot be read, so that nothing can be said. Code S113.
+    """
+    return _check_log(_existing(run_dir), trusted, quorum)[0]
+
+
+def check_run(
+    run_dir: Path,
+    trusted: Sequence[VerifierKey] = (),
+    quorum: QuorumPolicy | None = None,
+) -> Report:
+    """Check the log of a run and every file that its leaves commit to.
+
+    Args:
+        run_dir: The run; nobody should be writing it.
+        trusted: As for ``check_log``.
+        quorum: As for ``check_log``.
+
+    Raises:
+        StorageError: A file cannot be read, so that nothing can be said. Code S113.
+    """
+    run_dir = _existing(run_dir)
+    findings, leaves = _check_log(run_dir, trusted, quorum)
+    if leaves is not None:
+        findings += check_files(run_dir, leaves)
+    return Report(tuple(findings))
+
+
+def _check_log(
+    run_dir: Path, trusted: Sequence[VerifierKey], quorum: QuorumPolicy | None
+) -> tuple[list[Finding], list[Leaf | None] | None]:
+    """Return what was found, and the leaves; None where they cannot be told."""
+    log_dir = run_dir / LOG_FOLDER
+    found = read_statements(log_dir)
+    if isinstance(found, Finding):
+        return [found], None
+    tree, findings = check_tree(log_dir, found)
+    if tree is None:
+        return [*found.findings, *findings], None
+    leaves, malformed = _read_leaves(run_dir, tree.leaves)
+    signatures = check_signatures(found, leaves, trusted, quorum)
+    return [*found.findings, *findings, *malformed, *signatures], leaves
+
+
+def _read_leaves(
+    run_dir: Path, contents: Sequence[bytes]
+) -> tuple[list[Leaf | None], list[Finding]]:
+    run_id, leaves, findings = _run_id(run_dir), [], []
+    for index, content in enumerate(contents):
+        leaf: Leaf | None = None
+        try:
+            leaf = read_leaf(content)
+        except InputError as error:
+            findings.append(Finding("V201", f"leaf {index}", error.observed, error.expected))
+        if leaf is not None and run_id is not None and leaf.run_id != run_id:
+            findings.append(Finding("V202", f"leaf {index}", f"run {leaf.run_id}", run_id))
+        leaves.append(leaf)
+    return leaves, findings
+
+
+def _run_id(run_dir: Path) -> str | None:
+    """Return the identifier in the begin record; its file is checked where a leaf names it."""
+    content = read_bytes(run_dir / _BEGIN_NAME)
+    try:
+        record: Any = parse_json(content or b"", _BEGIN_NAME)
+        return str(record["run_id"])
+    except (InputError, KeyError, TypeError):
+        return None
+
+
+def _existing(run_dir: Path) -> Path:
+    run_dir = Path(run_dir)
+    if not run_dir.is_dir():
+        raise StorageError(
+            "S113",
+            observed="no such directory",
+            expected="a run",
+            where=str(run_dir),
+            hint="check that the path is right and that you may read it",
+        )
+    return run_dir
