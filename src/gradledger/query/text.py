@@ -191,11 +191,12 @@ def _facts(facts: Any) -> RenderableType:
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in facts.items():
-        grid.add_row(Text(f"  {inert(name, 40)}", style="dim"), Text(_fact(value)))
+        grid.add_row(Text(f"  {inert(name, 40)}", style="dim"), Text(fact(value)))
     return grid
 
 
-def _fact(value: Any) -> str:
+def fact(value: Any) -> str:
+    """Return one fact in words: numbers to six digits, several values with commas between."""
     if value is None:
         return _ABSENT
     if isinstance(value, bool):
@@ -203,10 +204,10 @@ def _fact(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, dict):
-        shown = ", ".join(f"{inert(k, 40)} {_fact(v)}" for k, v in value.items())
+        shown = ", ".join(f"{inert(k, 40)} {fact(v)}" for k, v in value.items())
         return inert(shown, 400) if shown else _ABSENT
     if isinstance(value, list | tuple):
-        return inert(", ".join(_fact(item) for item in value), 400) if value else _ABSENT
+        return inert(", ".join(fact(item) for item in value), 400) if value else _ABSENT
     return inert(value, 400)
 
 

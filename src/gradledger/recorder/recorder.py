@@ -163,6 +163,11 @@ class Recorder:
 
     # -- what a step asks -----------------------------------------------------------------
 
+    @property
+    def open_step(self) -> Step | None:
+        """The step that is being recorded; None between steps."""
+        return self._step
+
     def coupled(self) -> list[str]:
         """Name the modules that couple the rows of a batch right now."""
         return coupled_modules(self.model)
