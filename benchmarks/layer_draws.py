@@ -104,6 +104,13 @@ def _rms_norm(random: Random) -> Case:
     return layer, _numbers(*_axes(random), *shape)
 
 
+def _rms_norm_float32(random: Random) -> Case:
+    from transformers.models.llama.modeling_llama import LlamaRMSNorm
+
+    width = random.randint(2, 9)
+    return LlamaRMSNorm(width), _numbers(*_axes(random), width)
+
+
 def _group_norm(random: Random) -> Case:
     groups, per = random.randint(1, 3), random.randint(1, 3)
     extents = [random.randint(2, 5) for _ in range(random.randint(1, 3))]
@@ -210,6 +217,7 @@ DRAWS: dict[str, Callable[[Random], Case]] = {
     "embedding": _embedding,
     "layer_norm": _layer_norm,
     "rms_norm": _rms_norm,
+    "rms_norm_float32": _rms_norm_float32,
     "conv": _conv,
     "conv_transpose": _conv_transpose,
     "group_norm": _group_norm,

@@ -1,4 +1,4 @@
-"""Half formats and autocast: recorded without an error, and never called balanced past their bars."""
+"""Half formats and autocast: recorded without an error, never called balanced past their bars."""
 
 from __future__ import annotations
 
