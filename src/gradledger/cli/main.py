@@ -15,6 +15,7 @@ from gradledger.cli.capability import capability, policies
 from gradledger.cli.decide import decide
 from gradledger.cli.demo import demo
 from gradledger.cli.diff import diff
+from gradledger.cli.evidence import absence, bundle, check, forget, receipt
 from gradledger.cli.exclude import exclude
 from gradledger.cli.first_use import first_use
 from gradledger.cli.follow import follow
@@ -23,6 +24,7 @@ from gradledger.cli.orphans import orphans
 from gradledger.cli.output import EXIT_ERROR, complain, say, to_json
 from gradledger.cli.policy import POLICY_COMMANDS
 from gradledger.cli.report import report
+from gradledger.cli.statement import STATEMENT_COMMANDS
 from gradledger.cli.states import states
 from gradledger.cli.steps import steps
 from gradledger.cli.trace import trace
@@ -47,6 +49,11 @@ COMMANDS = (
     whatif,
     orphans,
     report,
+    receipt,
+    bundle,
+    absence,
+    check,
+    forget,
     demo,
 )
 
@@ -56,6 +63,11 @@ GROUPS = (
         "policy",
         "Check, simulate, compare and explain policies, without training anything.",
         POLICY_COMMANDS,
+    ),
+    (
+        "statement",
+        "State in a signed envelope how a model was trained, governed and verified.",
+        STATEMENT_COMMANDS,
     ),
 )
 

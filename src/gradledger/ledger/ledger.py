@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from gradledger.ledger.counterfactual import Counterfactuals
 from gradledger.ledger.filters import named_filters
+from gradledger.ledger.handover import Handover
 from gradledger.ledger.past import Past
 from gradledger.query import (
     Answer,
@@ -30,7 +31,7 @@ from gradledger.report import Report, make_report
 from gradledger.schema import RunBegin, RunEnd
 
 
-class Ledger(Counterfactuals, Past):
+class Ledger(Counterfactuals, Handover, Past):
     """Read-only view of a recorded run; what was sealed after it was opened is not seen.
 
     Args:
