@@ -129,7 +129,7 @@ def _row(
         findings.append(Finding("V405", "row", objection, "a row of the leaf's segment"))
     if flaw:
         findings.append(Finding("V402", "leaf", str(flaw), "a leaf of the checkpoint's tree"))
-    findings += check_signers(receipt.receipt.checkpoint, (), trusted, quorum, "row receipt")
+    findings += check_signers(receipt.receipt.checkpoint, None, trusted, quorum, "row receipt")
     return Checked("receipt", f"row {receipt.index} of a segment", findings, ["the row is logged"])
 
 
@@ -140,7 +140,7 @@ def _leaf(
     flaw = receipt.check_inclusion(leaf)
     if flaw:
         findings.append(Finding("V402", "leaf", str(flaw), "a leaf of the checkpoint's tree"))
-    findings += check_signers(receipt.checkpoint, (), trusted, quorum, "receipt")
+    findings += check_signers(receipt.checkpoint, None, trusted, quorum, "receipt")
     return Checked("leaf", f"leaf {receipt.index}", findings, ["the leaf is in the log"])
 
 

@@ -45,7 +45,7 @@ def check_receipt(
 
 def check_signers(
     head: Checkpoint,
-    named: Sequence[VerifierKey],
+    named: Sequence[VerifierKey] | None,
     trusted: Sequence[VerifierKey],
     quorum: QuorumPolicy | None,
     place: str,
@@ -54,34 +54,40 @@ def check_signers(
 
     Args:
         head: The checkpoint.
-        named: Keys of the log that came with the evidence, the present one last.
+        named: Keys of the log that came with the evidence, the present one last; None for forms of
+            evidence that name none.
         trusted: Keys from elsewhere.
         quorum: Which witnesses must have cosigned.
         place: What is checked.
     """
-    findings = []
+    findings: list[Finding | None] = []
     if not head.signed:
         if trusted or named:
             findings.append(Finding("V403", place, "unsigned", "signed by the log's key"))
         findings.append(Finding("V901", place, "no signature", "one that somebody answers for"))
     else:
-        keys = list(trusted) or list(named[-1:])
-        try:
-            signers = head.note.verify(keys) if head.note else []
-            observed = "no signature by a trusted key"
-        except LogError as error:
-            signers, observed = [], error.observed
-        if not any(key.name == head.origin for key in signers):
-            expected = f"{head.origin} signed by {keys[0] if keys else 'a key that is given'}"
-            findings.append(Finding("V403", place, observed, expected))
-        elif not trusted:
+        groups = [trusted] if named is None else [named[-1:], *([trusted] if trusted else [])]
+        findings += [_signed_by(head, keys, place) for keys in groups]
+        if named and not trusted:
             findings.append(
                 Finding("V902", place, "the keys in the evidence itself", "a key from elsewhere")
             )
     objection = quorum.objection(head) if quorum else None
     if objection and quorum:
         findings.append(Finding("V111", place, objection, f"quorum {quorum.quorum!r}"))
-    return findings
+    return [finding for finding in findings if finding is not None]
+
+
+def _signed_by(head: Checkpoint, keys: Sequence[VerifierKey], place: str) -> Finding | None:
+    try:
+        signers = head.note.verify(keys) if head.note else []
+        observed = "no signature by a trusted key"
+    except LogError as error:
+        signers, observed = [], error.observed
+    if any(key.name == head.origin for key in signers):
+        return None
+    expected = f"{head.origin} signed by {keys[0] if keys else 'a key that is given'}"
+    return Finding("V403", place, observed, expected)
 
 
 def _check_leaves(
