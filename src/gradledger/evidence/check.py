@@ -16,6 +16,7 @@ from gradledger.evidence.check_receipt import check_receipt, check_signers
 from gradledger.evidence.check_statement import check_statement
 from gradledger.evidence.container import MAX_BYTES, ZIP_MAGIC, read_container, read_zip
 from gradledger.evidence.receipt import RECEIPT_FORMAT, EvidenceReceipt, malformed
+from gradledger.evidence.subject import is_subject
 from gradledger.evidence.text import not_proved_words, proved_words, subject_words
 from gradledger.log import QuorumPolicy, Receipt, RowReceipt, VerifierKey
 from gradledger.segment import cannot_read
@@ -116,8 +117,11 @@ def _bundle(
 
 
 def _receipt(kind: str, receipt: EvidenceReceipt, findings: list[Finding]) -> Checked:
-    about = subject_words(receipt.subject)
-    return Checked(kind, about, findings, proved_words(receipt), not_proved_words(receipt))
+    found = Checked(kind, "no known subject", findings)
+    if is_subject(receipt.subject):
+        found.about = subject_words(receipt.subject)
+        found.proved, found.not_proved = proved_words(receipt), not_proved_words(receipt)
+    return found
 
 
 def _row(

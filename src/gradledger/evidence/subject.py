@@ -49,11 +49,9 @@ def subject_objections(
         rows: Table and values of every row; texts as their digests.
         leaves: All leaves of the receipt.
     """
-    kind = subject.get("kind")
-    if not isinstance(kind, str) or set(subject) != {"kind", *SUBJECTS.get(kind, ("?",))}:
-        return ["a subject of no known kind"]
-    if not _numbers(subject):
-        return ["a subject without its numbers"]
+    if not is_subject(subject):
+        return ["a subject of no known kind, or without its numbers"]
+    kind = subject["kind"]
     strange = sorted({table for table, _ in rows} - _TABLES[kind])
     if strange:
         return [f"rows of {strange[0]}, which a subject of kind {kind} does not have"]
@@ -65,6 +63,14 @@ def subject_objections(
         "visit": _of_visit,
     }
     return [*checks[kind](subject, rows, leaves), *_of_leaves(kind, rows, leaves)]
+
+
+def is_subject(subject: Mapping[str, Any]) -> bool:
+    """Whether an object from a stranger names a subject: a known kind, and its numbers."""
+    kind = subject.get("kind")
+    if not isinstance(kind, str) or set(subject) != {"kind", *SUBJECTS.get(kind, ("?",))}:
+        return False
+    return _numbers(subject)
 
 
 def _numbers(subject: Mapping[str, Any]) -> bool:
