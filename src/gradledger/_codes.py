@@ -128,6 +128,10 @@ CODES: Final[dict[str, str]] = {
     "L151": "quorum policy is malformed",
     "L161": "receipt is malformed",
     "L171": "absence cannot be proved",
+    "L181": "row cannot be proved",
+    "L182": "evidence cannot be handed over",
+    "L183": "erasure cannot be done",
+    "L184": "statement cannot be made",
     # R: replay
     "R101": "run is not closed",
     "R102": "model state is not stored",
@@ -188,8 +192,21 @@ FINDINGS: Final[dict[str, str]] = {
     "V303": "rows differ from the leaf",
     "V304": "segment is not in the log",
     "V305": "commitments differ from the leaf",
+    # V4: evidence
+    "V401": "evidence is malformed",
+    "V402": "leaf is not in the checkpoint",
+    "V403": "checkpoint of evidence is not signed by a trusted key",
+    "V404": "evidence is not about its subject",
+    "V405": "row is not in its segment",
+    "V406": "text is not the one in the row",
+    "V407": "file of a bundle is missing, altered or foreign",
+    "V408": "tiles of a bundle do not lead to the checkpoint",
+    "V409": "absence is not proved",
+    "V410": "statement is not signed by a trusted key",
+    "V411": "statement does not fit",
     # V9: notices
     "V901": "log is unsigned",
     "V902": "signatures were checked with the log's own keys only",
     "V903": "leaves wait for a checkpoint",
+    "V904": "absence cannot be proved for some sources",
 }

@@ -16,6 +16,7 @@ from gradledger.cli.decide import decide
 from gradledger.cli.demo import demo
 from gradledger.cli.diff import diff
 from gradledger.cli.doctor import doctor
+from gradledger.cli.evidence import absence, bundle, check, forget, receipt
 from gradledger.cli.exclude import exclude
 from gradledger.cli.first_use import first_use
 from gradledger.cli.follow import follow
@@ -24,6 +25,7 @@ from gradledger.cli.orphans import orphans
 from gradledger.cli.output import EXIT_ERROR, complain, say, to_json
 from gradledger.cli.policy import POLICY_COMMANDS
 from gradledger.cli.report import report
+from gradledger.cli.statement import STATEMENT_COMMANDS
 from gradledger.cli.states import states
 from gradledger.cli.steps import steps
 from gradledger.cli.timeline import matrix, timeline
@@ -52,6 +54,11 @@ COMMANDS = (
     orphans,
     report,
     doctor,
+    receipt,
+    bundle,
+    absence,
+    check,
+    forget,
     demo,
 )
 
@@ -61,6 +68,11 @@ GROUPS = (
         "policy",
         "Check, simulate, compare and explain policies, without training anything.",
         POLICY_COMMANDS,
+    ),
+    (
+        "statement",
+        "State in a signed envelope how a model was trained, governed and verified.",
+        STATEMENT_COMMANDS,
     ),
 )
 

@@ -6,6 +6,7 @@ written when a run is closed; it finds every accident, and every change by someo
 rewrite it.
 """
 
+from gradledger.log.absence import AbsenceReceipt, prove_absence
 from gradledger.log.checkpoint import UNSIGNED_HEAD, Checkpoint
 from gradledger.log.commitments import read_commitments, seal_commitments
 from gradledger.log.cosigning import Cosigner, CosignRequest, cosign_log
@@ -29,6 +30,8 @@ from gradledger.log.quorum import QuorumPolicy
 from gradledger.log.reader import LogReader
 from gradledger.log.receipt import Receipt
 from gradledger.log.rows import RowReceipt, hash_rows, row_receipt, segment_leaf
+from gradledger.log.segment_rows import SegmentRows
+from gradledger.log.tile_proof import check_tile_files, tile_files
 from gradledger.log.waiting import WAITING_NAME, parse_waiting
 from gradledger.log.witness import DirectoryWitness
 from gradledger.log.writer import MAX_LEAF_BYTES, Log
@@ -47,6 +50,7 @@ __all__ = [
     "UNSIGNED_HEAD",
     "UNSIGNED_NAME",
     "WAITING_NAME",
+    "AbsenceReceipt",
     "Checkpoint",
     "CosignRequest",
     "Cosigner",
@@ -63,19 +67,23 @@ __all__ = [
     "QuorumPolicy",
     "Receipt",
     "RowReceipt",
+    "SegmentRows",
     "SigningKey",
     "VerifierKey",
     "check_manifest",
+    "check_tile_files",
     "cosign_log",
     "hash_rows",
     "key_from_environment",
     "load_key",
     "manifest_entries",
     "parse_waiting",
+    "prove_absence",
     "read_commitments",
     "row_receipt",
     "save_key",
     "seal_commitments",
     "segment_leaf",
+    "tile_files",
     "write_manifest",
 ]

@@ -5,6 +5,8 @@ from gradledger.query.answer_json import answer_from_json, answer_to_json
 from gradledger.query.books import books
 from gradledger.query.candidates import Sought, Texts
 from gradledger.query.capability import capabilities, capability
+from gradledger.query.commitments import find_content, keyed_values, sources_of
+from gradledger.query.content import item_digest, read_items
 from gradledger.query.decide import decide, decisions
 from gradledger.query.diff import diff
 from gradledger.query.exclude import exclude
@@ -16,6 +18,7 @@ from gradledger.query.matrix import matrix
 from gradledger.query.measures import MEASURES
 from gradledger.query.names import allowed
 from gradledger.query.orphans import orphans
+from gradledger.query.places import decisions_on, places, policy_digests, verdict_counts
 from gradledger.query.policies import policies
 from gradledger.query.policy_check import check_policy
 from gradledger.query.policy_diff import diff_policies
@@ -52,27 +55,36 @@ __all__ = [
     "check_policy",
     "decide",
     "decisions",
+    "decisions_on",
     "diff",
     "diff_policies",
     "exclude",
     "explain_example",
     "explain_record",
+    "find_content",
     "first_use",
     "follow",
     "inert",
     "info",
+    "item_digest",
+    "keyed_values",
     "matrix",
     "open_records",
     "orphans",
+    "places",
     "policies",
+    "policy_digests",
+    "read_items",
     "replays_folder",
     "selected_examples",
     "simulate_policy",
+    "sources_of",
     "states",
     "steps",
     "stored_result",
     "timeline",
     "trace",
+    "verdict_counts",
     "whatif",
     "words",
 ]

@@ -66,6 +66,28 @@ def find_content(records: Records, digests: Iterable[bytes]) -> Found:
     return Found(tuple(int(row[0]) for row in rows), unsalted, _uncommitted(records, unsalted))
 
 
+def keyed_values(records: Records, digests: Iterable[bytes]) -> dict[str, list[bytes]]:
+    """Return the commitments that items would have, per source whose salt is there.
+
+    Args:
+        records: The run.
+        digests: SHA-256 of each item.
+
+    Raises:
+        QueryError: The run's salts are not there or not readable. Code Q132.
+    """
+    wanted = list(digests)
+    return {
+        source: [bytes.fromhex(keyed_commitment(salt, digest)) for digest in wanted]
+        for source, salt in _salts(records).items()
+    }
+
+
+def sources_of(records: Records) -> list[str]:
+    """Return the sources of a run's examples."""
+    return _sources(records)
+
+
 def _salts(records: Records) -> Mapping[str, bytes]:
     place = records.path.joinpath(*_SALTS)
     try:

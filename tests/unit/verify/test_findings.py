@@ -216,7 +216,9 @@ def test_a_quorum_is_asked_for(made: MadeRun) -> None:
 
 def test_every_code_is_tested() -> None:
     tested = set().union(*(case[2] for case in CASES)) | {"V106", "V108", "V111", "V901", "V902"}
-    assert tested == set(FINDINGS)
+    # Those of evidence have a test of their own, which names them all.
+    evidence = {code for code in FINDINGS if code.startswith("V4")} | {"V904"}
+    assert tested == set(FINDINGS) - evidence
 
 
 def test_what_cannot_be_read_is_an_error(tmp_path: Path, made: MadeRun) -> None:

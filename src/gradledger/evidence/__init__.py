@@ -1,0 +1,35 @@
+"""Evidence that leaves the house: receipts, bundles, proofs of absence, statements, and erasure.
+
+What is made here is checked here too, without the run and without a network. Nothing needs torch.
+"""
+
+from gradledger.evidence.absence import AbsenceEvidence, check_absence_evidence
+from gradledger.evidence.check import Checked, check_evidence
+from gradledger.evidence.check_receipt import check_receipt
+from gradledger.evidence.dsse import Envelope
+from gradledger.evidence.forget import LIMITS, Forgotten, forget_source
+from gradledger.evidence.handover import hand_absence, hand_bundle, hand_receipt
+from gradledger.evidence.model_digest import ModelDigest, model_digest
+from gradledger.evidence.receipt import EvidenceReceipt
+from gradledger.evidence.statements import policy_statement, provenance, verification
+
+__all__ = [
+    "LIMITS",
+    "AbsenceEvidence",
+    "Checked",
+    "Envelope",
+    "EvidenceReceipt",
+    "Forgotten",
+    "ModelDigest",
+    "check_absence_evidence",
+    "check_evidence",
+    "check_receipt",
+    "forget_source",
+    "hand_absence",
+    "hand_bundle",
+    "hand_receipt",
+    "model_digest",
+    "policy_statement",
+    "provenance",
+    "verification",
+]
