@@ -47,6 +47,8 @@ FIELDS = {
     "erasure": "recorded_at what scope reason",
     "commitments": "source num_values sorted_root",
     "key": "recorded_at verifier_key replaces",
+    "files": "recorded_at",
+    "derived": "recorded_at what",
 }
 
 

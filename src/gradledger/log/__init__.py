@@ -7,11 +7,17 @@ rewrite it.
 """
 
 from gradledger.log.checkpoint import UNSIGNED_HEAD, Checkpoint
-from gradledger.log.commitments import read_commitments, seal_commitments
+from gradledger.log.commitments import COMMITMENTS_FOLDER, read_commitments, seal_commitments
 from gradledger.log.cosigning import Cosigner, CosignRequest, cosign_log
 from gradledger.log.description import DESCRIPTION_NAME, LOG_FOLDER, LogDescription
 from gradledger.log.head import CHECKPOINT_NAME, HISTORY_FOLDER, UNSIGNED_NAME
-from gradledger.log.key_file import KEY_VARIABLE, key_from_environment, load_key, save_key
+from gradledger.log.key_file import (
+    KEY_VARIABLE,
+    key_from_environment,
+    load_key,
+    save_key,
+    signing_key,
+)
 from gradledger.log.keys import KeyKind, SigningKey, VerifierKey
 from gradledger.log.last_signed import LAST_SIGNED_NAME, LastSigned
 from gradledger.log.manifest import (
@@ -29,12 +35,14 @@ from gradledger.log.quorum import QuorumPolicy
 from gradledger.log.reader import LogReader
 from gradledger.log.receipt import Receipt
 from gradledger.log.rows import RowReceipt, hash_rows, row_receipt, segment_leaf
+from gradledger.log.run_log import RunLog, describe_log, finish_log, has_log, place_before
 from gradledger.log.waiting import WAITING_NAME, parse_waiting
 from gradledger.log.witness import DirectoryWitness
 from gradledger.log.writer import MAX_LEAF_BYTES, Log
 
 __all__ = [
     "CHECKPOINT_NAME",
+    "COMMITMENTS_FOLDER",
     "DESCRIPTION_NAME",
     "DIFFERENCE_CODES",
     "HISTORY_FOLDER",
@@ -63,19 +71,25 @@ __all__ = [
     "QuorumPolicy",
     "Receipt",
     "RowReceipt",
+    "RunLog",
     "SigningKey",
     "VerifierKey",
     "check_manifest",
     "cosign_log",
+    "describe_log",
+    "finish_log",
+    "has_log",
     "hash_rows",
     "key_from_environment",
     "load_key",
     "manifest_entries",
     "parse_waiting",
+    "place_before",
     "read_commitments",
     "row_receipt",
     "save_key",
     "seal_commitments",
     "segment_leaf",
+    "signing_key",
     "write_manifest",
 ]

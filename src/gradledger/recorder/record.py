@@ -11,6 +11,7 @@ from typing import Any, Final
 from torch import nn, optim
 
 from gradledger.errors import InputError, StorageError
+from gradledger.log import SigningKey, describe_log, signing_key
 from gradledger.policy import Policy, load_policy, resolve_profile
 from gradledger.probe import Probe, check_probes
 from gradledger.recorder.admit import Admitter
@@ -63,6 +64,7 @@ def record(
     notes: str = "",
     replay: str | None = None,
     replay_arguments: Mapping[str, Any] | None = None,
+    key: SigningKey | str | Path | None = None,
 ) -> Recorder:
     """Begin a run: book every change that the optimizer makes to the model.
 
@@ -99,6 +101,9 @@ def record(
         replay: ``"package.module:function"``, which returns what builds and trains this run again:
             ``(build, train)`` or ``(build, train, observe)``. Noted, never called while recording.
         replay_arguments: Keyword arguments of that function; values that JSON knows.
+        key: Key file that signs the log of the run, made by ``gradledger key generate``; None takes
+            the file that the environment variable ``GRADLEDGER_KEY`` names, and signs nothing
+            where there is none.
 
     Returns:
         The recorder, attached.
@@ -110,13 +115,16 @@ def record(
         InputError: A setting is not one of those allowed (I104), or a probe cannot be followed
             (I131 to I133).
         UpdateError: The optimizer cannot be booked.
+        LogError: The key cannot be read (L101, L102), or is not the one that signs the log of a
+            run that goes on (L136).
         PolicyError: The policy cannot be read, or a profile names a block that the model lacks.
     """
     _check_choice("level", level, LEVELS)
     _check_choice("on_imbalance", on_imbalance, ON_IMBALANCE)
     behaviours = Behaviours(Path(run_dir), check_probes(probes), probe_weights_every)
     named = named_replay(replay, replay_arguments)
-    run_dir = Path(run_dir)
+    signer = signing_key(key)
+    run_dir, run_id = Path(run_dir), secrets.token_hex(16)
     going_on = resume and is_begun(run_dir)
     if not going_on:
         _refuse_content(run_dir, resume=resume)
@@ -152,7 +160,7 @@ def record(
     }
     begin = RunBegin(
         format=FORMAT,
-        run_id=secrets.token_hex(16),
+        run_id=run_id,
         created_at=moment.isoformat(),
         level=level,
         on_imbalance=on_imbalance,
@@ -172,6 +180,7 @@ def record(
         environment=read_environment(model),
         settings=settings,
         notes=notes,
+        log=describe_log(run_id, signer),
     )
     prefixes = ("align", "gnorm", "unorm") if update_norms else ("align", "gnorm")
     numbers = [group.record.group for group in seen.grouping.groups]
@@ -186,6 +195,7 @@ def record(
         policy=loaded,
         moment=moment,
         behaviours=behaviours,
+        signer=signer,
     )
 
 
@@ -200,6 +210,7 @@ def _start(
     policy: Policy | None,
     moment: datetime,
     behaviours: Behaviours,
+    signer: SigningKey | None,
 ) -> Recorder:
     """Take the run's lock and begin it, or go on with it; whatever fails lets go of the lock."""
     settings = begin.settings
@@ -208,7 +219,7 @@ def _start(
     try:
         resumption = None
         if going_on:
-            begin = match_begin(read_recorded(run_dir), begin, run_dir)
+            begin = match_begin(read_recorded(run_dir, signer), begin, run_dir)
             moment = datetime.fromisoformat(begin.created_at)
             resumption = Resumption(run_dir, settings)
         elif policy is not None:
@@ -230,6 +241,7 @@ def _start(
             settings["state_every"],
             lock,
             behaviours=behaviours,
+            signer=signer,
             resumption=resumption,
         )
         return seen.recorder(*watched, journal)

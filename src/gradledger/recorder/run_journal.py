@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -12,18 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradledger.errors import BooksError, StorageError
-from gradledger.log import write_manifest
+from gradledger.log import RunLog, SigningKey, write_manifest
 from gradledger.recorder.admit import Admitter
 from gradledger.recorder.behaviours import Behaviours
+from gradledger.recorder.commitments import all_commitments
 from gradledger.recorder.examples import AdmittedDataset
 from gradledger.recorder.resume import Resumption
 from gradledger.recorder.sink import Sink
 from gradledger.recorder.states import proceed, state_name, store
 from gradledger.recorder.totals import Totals
+from gradledger.recorder.unbalanced import BAD_VERDICTS, unbalanced
 from gradledger.recorder.visit_rows import visit_rows
 from gradledger.recorder.write_ahead import WriteAhead
 from gradledger.schema import RunBegin, RunEnd
-from gradledger.segment import RunLock, write_json
+from gradledger.segment import RunLock, SealedSegment, write_json
 from gradledger.state.torch_state import (
     model_digest,
     rng_fingerprint,
@@ -46,6 +47,7 @@ class RunJournal:
         state_every: Store the model state every so many steps; 0 for first and last only.
         lock: Held while the run is written.
         behaviours: Measures the probes.
+        signer: Key that signs the log; None where nobody does.
         resumption: Where the run was cut off before.
     """
 
@@ -59,6 +61,7 @@ class RunJournal:
         lock: RunLock,
         *,
         behaviours: Behaviours,
+        signer: SigningKey | None = None,
         resumption: Resumption | None = None,
     ) -> None:
         self._resumption, self._waiting, self._due = resumption, False, False
@@ -69,7 +72,8 @@ class RunJournal:
             state_every,
             lock,
         )
-        self._behaviours = behaviours
+        self._behaviours, self._signer = behaviours, signer
+        self._log: RunLog | None = None
         self._fingerprint = ""
         self._before: dict[str, str] = {}
         self._rows: list[dict[str, Any]] = []
@@ -80,28 +84,40 @@ class RunJournal:
 
     def open(self, recorder: Recorder) -> None:
         """Write the begin record and the opening state, or go on from a stored one."""
-        session = 0
+        try:
+            session = self._begin(recorder)
+            self._sink.write_ahead = WriteAhead(self.run_dir, session)
+        except BaseException:
+            if self._log is not None:
+                self._log.close()
+            raise
+
+    def _begin(self, recorder: Recorder) -> int:
+        """Return the number of the session."""
         if self._resumption is None:
             write_json(self.run_dir / "run.json", asdict(self.begin))
             self._store_state(recorder)
+            self._open_log()
             self._behaviours.after_step(recorder, 0, is_stored=True)
-        else:
-            session = self._resumption.number
-            point = self._resumption.open(recorder, self._sink)
-            self._stored, self._waiting = point.step, point.step > 0
-            self._restore_totals(point.loaded.position)
-            self._behaviours.go_on(recorder, point.step)
-        self._sink.write_ahead = WriteAhead(self.run_dir, session)
+            return 0
+        point = self._resumption.open(recorder, self._sink)
+        self._stored, self._waiting = point.step, point.step > 0
+        self._open_log()
+        self._restore_totals(point.loaded.position)
+        self._behaviours.go_on(recorder, point.step)
+        return self._resumption.number
 
     def admit(self, recorder: Recorder, dataset: Any, metadata: Any) -> AdmittedDataset:
         """Decide a data set and write the decisions."""
-        return self._admitter.admit(
+        admitted = self._admitter.admit(
             dataset,
             metadata,
             recorder.examples,
             recorder.weights,
             lambda profiles: recorder.weights.refuse_coupled(profiles, recorder.coupled()),
         )
+        self._log_segments(self._admitter.sealed)
+        return admitted
 
     def commit(self, source: str, content: bytes) -> bytes:
         """Return the keyed commitment under the source's salt."""
@@ -184,8 +200,9 @@ class RunJournal:
         self._sink.add(visit_rows(recorder, step, self._measures), self._rows, row)
         self._due = bool(self._state_every) and step.number % self._state_every == 0
         self._behaviours.after_step(recorder, step.number, is_stored=self._due)
-        if verdict in ("unbalanced", "not finite") and self.begin.on_imbalance == "strict":
-            self._stop_unbalanced(step)
+        if verdict in BAD_VERDICTS and self.begin.on_imbalance == "strict":
+            self._sink.seal()
+            raise unbalanced(step.number, self._rows, self.begin.groups)
 
     def balance(self) -> str:
         """Say how the books stand: the largest residual, or how many steps do not balance."""
@@ -203,6 +220,9 @@ class RunJournal:
         if self._stored != recorder.num_steps:
             self._store_state(recorder)
         self._behaviours.close(recorder)
+        self._seal_probes()
+        if self._log is not None:
+            self._log.add_commitments(all_commitments(self.run_dir, recorder.examples))
         end = RunEnd(
             closed_at=datetime.now(UTC).isoformat(),
             num_steps=recorder.num_steps,
@@ -218,6 +238,9 @@ class RunJournal:
         )
         write_json(self.run_dir / "end.json", asdict(end))
         self._sink.close(remove_log=True)
+        if self._log is not None:
+            self._log.add_end()
+            self._log.publish()
         write_manifest(self.run_dir)
 
     def abort(self) -> None:
@@ -226,14 +249,18 @@ class RunJournal:
             # The disk may have refused before: what is not sealed stands in the log.
             with contextlib.suppress(StorageError):
                 self._sink.seal()
-                self._behaviours.seal()
+                self._seal_probes()
+                if self._log is not None:
+                    self._log.publish()
         finally:
             self._sink.close()
+            if self._log is not None:
+                self._log.close()
             self._lock.release()
 
     def _store_state(self, recorder: Recorder) -> None:
         self._sink.seal()
-        self._behaviours.seal()
+        self._seal_probes()
         position = {
             "fingerprint": self._fingerprint,
             "num_visits": self.totals.num_visits,
@@ -242,6 +269,23 @@ class RunJournal:
         }
         store(self.run_dir, recorder, position)
         self._stored, self._due = recorder.num_steps, False
+        if self._log is not None:
+            self._log.add_state(recorder.num_steps)
+            self._log.publish()
+
+    def _open_log(self) -> None:
+        """Begin the run's log, or go on with it; it takes up what is sealed already."""
+        self._log = self._sink.log = RunLog(self.run_dir, self._signer)
+        self._log.take_up()
+        self._log.publish()
+
+    def _seal_probes(self) -> None:
+        sealed = self._behaviours.seal()
+        self._log_segments([sealed] if sealed is not None else [])
+
+    def _log_segments(self, sealed: Sequence[SealedSegment]) -> None:
+        if self._log is not None:
+            self._log.add_segments(sealed)
 
     def _restore_totals(self, position: Mapping[str, Any]) -> None:
         self._fingerprint = position["fingerprint"]
@@ -259,29 +303,3 @@ class RunJournal:
             "record_seconds": self._record_seconds,
             "probe_seconds": self._behaviours.seconds,
         }
-
-    def _stop_unbalanced(self, step: Step) -> None:
-        self._sink.seal()
-        bad = [row for row in self._rows if row["verdict"] in ("unbalanced", "not finite")]
-        worst = max(bad, key=lambda row: max(row["residual_ratio"] or 0.0, _gap(row)))
-        name = next(g.name for g in self.begin.groups if g.group == worst["group"])
-        raise BooksError(
-            "B101",
-            observed=f"residual {worst['residual_ratio'] or 0.0:.3g}, "
-            f"gap {_gap(worst):.3g} ({_noise(worst)}{worst['verdict']})",
-            expected="both within the tolerance of the number format",
-            where=f"step {step.number}, parameter group {name}",
-            hint="the step is recorded; look at it with `gradledger books RUN --step "
-            f"{step.number}`, or record with on_imbalance='flag'",
-        )
-
-
-def _gap(row: Mapping[str, Any]) -> float:
-    """Gap ratio of a row; infinite where there is a gap and no visit was captured."""
-    return math.inf if row["gap_ratio"] is None else float(row["gap_ratio"])
-
-
-def _noise(row: Mapping[str, Any]) -> str:
-    """Say how much of a gap is no rounding noise, where that was asked."""
-    excess = row["gap_excess_ratio"]
-    return "" if excess is None else f"{excess:.3g} of it is no rounding noise; "
