@@ -27,6 +27,7 @@ from gradledger.log.manifest import (
     Difference,
     FileEntry,
     check_manifest,
+    list_files,
     manifest_entries,
     write_manifest,
 )
@@ -37,7 +38,7 @@ from gradledger.log.receipt import Receipt
 from gradledger.log.rows import RowReceipt, hash_rows, row_receipt, segment_leaf
 from gradledger.log.run_log import RunLog, describe_log, finish_log, has_log, place_before
 from gradledger.log.waiting import WAITING_NAME, parse_waiting
-from gradledger.log.witness import DirectoryWitness
+from gradledger.log.witness import DirectoryWitness, last_witnessed
 from gradledger.log.writer import MAX_LEAF_BYTES, Log
 
 __all__ = [
@@ -81,6 +82,8 @@ __all__ = [
     "has_log",
     "hash_rows",
     "key_from_environment",
+    "last_witnessed",
+    "list_files",
     "load_key",
     "manifest_entries",
     "parse_waiting",

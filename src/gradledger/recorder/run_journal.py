@@ -66,12 +66,8 @@ class RunJournal:
     ) -> None:
         self._resumption, self._waiting, self._due = resumption, False, False
         self.run_dir, self.begin, self.totals = run_dir, begin, Totals()
-        self._admitter, self._sink, self._state_every, self._lock = (
-            admitter,
-            sink,
-            state_every,
-            lock,
-        )
+        self._admitter, self._sink = admitter, sink
+        self._state_every, self._lock = state_every, lock
         self._behaviours, self._signer = behaviours, signer
         self._log: RunLog | None = None
         self._fingerprint = ""
@@ -280,8 +276,8 @@ class RunJournal:
         self._log.publish()
 
     def _seal_probes(self) -> None:
-        sealed = self._behaviours.seal()
-        self._log_segments([sealed] if sealed is not None else [])
+        if (sealed := self._behaviours.seal()) is not None:
+            self._log_segments([sealed])
 
     def _log_segments(self, sealed: Sequence[SealedSegment]) -> None:
         if self._log is not None:

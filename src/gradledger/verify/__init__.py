@@ -2,5 +2,6 @@
 
 from gradledger.verify.check import Report, check_log, check_run
 from gradledger.verify.finding import Finding
+from gradledger.verify.recorded import Scope
 
-__all__ = ["Finding", "Report", "check_log", "check_run"]
+__all__ = ["Finding", "Report", "Scope", "check_log", "check_run"]
