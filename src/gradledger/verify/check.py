@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ from gradledger.verify.files import check_files
 from gradledger.verify.finding import Finding
 from gradledger.verify.recorded import Scope
 from gradledger.verify.records import check_all_records
+from gradledger.verify.report import Report, make_report
 from gradledger.verify.signatures import check_signatures
 from gradledger.verify.statements import read_bytes, read_statements
 from gradledger.verify.tree import check_tree
@@ -22,29 +22,6 @@ from gradledger.verify.witnessed import check_witnessed
 
 _BEGIN_NAME: Final = "run.json"
 _ALL: Final = Scope()
-
-
-@dataclass(frozen=True)
-class Report:
-    """What verification found.
-
-    Attributes:
-        findings: All findings and notices, in the order of the checks.
-        num_leaves: Leaves of the log.
-    """
-
-    findings: tuple[Finding, ...]
-    num_leaves: int = 0
-
-    @property
-    def is_clean(self) -> bool:
-        """Whether nothing is wrong; notices do not count."""
-        return all(finding.is_notice for finding in self.findings)
-
-    @property
-    def exit_code(self) -> int:
-        """0 where the run is clean, 1 where something is wrong."""
-        return 0 if self.is_clean else 1
 
 
 def check_log(
@@ -100,7 +77,7 @@ def check_run(
     if leaves is not None:
         findings += check_files(run_dir, leaves, scope, on_progress)
         findings += check_all_records(run_dir, leaves, scope, on_progress)
-    return Report(tuple(findings), len(leaves or ()))
+    return make_report(run_dir, findings)
 
 
 def _check_log(

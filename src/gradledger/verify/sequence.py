@@ -1,9 +1,10 @@
-"""Dense sequences and the chain of fingerprints: no step, visit or example lacks or stands twice."""
+"""Dense sequences and the chain of fingerprints: nothing lacks, nothing stands twice."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -30,12 +31,12 @@ def _steps(found: Recorded) -> Iterator[Finding]:
         if seen[number] != 1:
             yield Finding("V401", f"steps, step {number}", f"{seen[number]} rows", "one row")
     if numbers != sorted(numbers):
-        place = next(n for n, (a, b) in enumerate(zip(numbers, numbers[1:], strict=False)) if a > b)
+        place = next(n for n, (a, b) in enumerate(pairwise(numbers)) if a > b)
         yield Finding(
             "V401", f"steps, row {place + 1}", f"step {numbers[place + 1]}", "ascending steps"
         )
     order = sorted(range(len(numbers)), key=lambda row: numbers[row])
-    for row, following in zip(order, order[1:], strict=False):
+    for row, following in pairwise(order):
         after, before = columns["fingerprint_after"][row], columns["fingerprint_before"][following]
         if numbers[following] == numbers[row] + 1 and after != before:
             yield Finding(
