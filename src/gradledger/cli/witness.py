@@ -1,4 +1,4 @@
-"""``gradledger witness``: keep the last size and root hash of logs, and cosign what extends them."""
+"""``gradledger witness``: keep the last size and root of logs, and cosign what extends them."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -23,7 +23,7 @@ def check_authority(found: Recorded) -> Iterator[Finding]:
         yield from _weights(found)
 
 
-def check_commitments(found: Recorded, leaves: list[Leaf | None]) -> Iterator[Finding]:
+def check_commitments(found: Recorded, leaves: Sequence[Leaf | None]) -> Iterator[Finding]:
     """Compare the sealed commitments with those of the tables: absence rests on all being there."""
     sealed = [leaf for leaf in leaves if isinstance(leaf, CommitmentsLeaf)]
     if found.end is None or not found.scope.whole or not sealed:

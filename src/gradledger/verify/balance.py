@@ -61,6 +61,9 @@ def _rows(found: Recorded) -> Iterator[Finding]:
         if missing and not was_skipped:
             place = f"books, step {step}"
             yield Finding("V502", place, f"no row of group {missing[0]}", "one for every group")
+    known = {group["group"] for group in found.begin["groups"]}
+    for group in sorted({group for _, group in seen} - known):
+        yield Finding("V502", "books", f"rows of group {group}", "a group that run.json names")
     for step in sorted({step for step, _ in seen} - set(steps)):
         yield Finding("V502", f"books, step {step}", "rows", "a row in steps")
 

@@ -37,9 +37,10 @@ def check_order(found: Recorded, leaves: Sequence[Leaf | None]) -> Iterator[Find
             continue
         if isinstance(leaf, RunBeginLeaf) != (index == 0):
             yield Finding("V204", place, f"kind {leaf.kind!r}", "the run's begin first, and once")
-        is_derived = isinstance(leaf, SegmentLeaf) and leaf.table in DERIVED_TABLES
+        table = leaf.table if isinstance(leaf, SegmentLeaf) else ""
+        is_derived = table in DERIVED_TABLES
         if is_derived and not derived:
-            yield Finding("V204", place, f"a segment of {leaf.table}", "a leaf 'derived' before it")
+            yield Finding("V204", place, f"a segment of {table}", "a leaf 'derived' before it")
         if ended and not is_derived and not isinstance(leaf, _AFTER_END):
             yield Finding("V204", place, f"kind {leaf.kind!r} after the end", "derived tables only")
         derived |= isinstance(leaf, DerivedLeaf)
@@ -66,8 +67,8 @@ def check_records(found: Recorded, leaves: Sequence[Leaf | None]) -> Iterator[Fi
         yield Finding("V205", "log", f"policies {digests}", f"{wanted}, as run.json says")
     # A state that was stored again after a resume stands in the log twice: the last one counts.
     states = {leaf.step: leaf for leaf in leaves if isinstance(leaf, StateLeaf)}
-    for step, leaf in sorted(states.items()):
-        yield from _state(found, leaf, step)
+    for step, state in sorted(states.items()):
+        yield from _state(found, state, step)
     for leaf in leaves:
         if isinstance(leaf, RunEndLeaf) and found.end is not None:
             pair = (found.end["num_steps"], found.end["final_digest"])
