@@ -10,6 +10,7 @@ from typing import Any, Self
 from gradledger.ledger.counterfactual import Counterfactuals
 from gradledger.ledger.filters import named_filters
 from gradledger.ledger.past import Past
+from gradledger.ledger.verification import signed_log_of
 from gradledger.query import (
     Answer,
     Records,
@@ -257,7 +258,8 @@ class Ledger(Counterfactuals, Past):
             QueryError: Q110 kind or date, Q111 no steps.
             StorageError: S113 a file of the run cannot be read.
         """
-        return make_report(self._records, self.path, kind, as_of=as_of)
+        signed = signed_log_of(self.path)
+        return make_report(self._records, self.path, kind, as_of=as_of, signed_log=signed)
 
     def close(self) -> None:
         """Let go of the files; nothing on disk changes."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gradledger.errors import QueryError
-from gradledger.log import QuorumPolicy, VerifierKey
+from gradledger.errors import LogError, QueryError
+from gradledger.log import LogReader, QuorumPolicy, VerifierKey, has_log
+from gradledger.report import SignedLog
 from gradledger.verify import Report, Scope, check_run
 
 
@@ -56,6 +57,22 @@ def verify_run(
         scope=Scope(step, example),
         on_progress=on_progress,
     )
+
+
+def signed_log_of(run_dir: Path) -> SignedLog | None:
+    """Verify a run whose log is signed, for reports that rest on it; None where nobody signs.
+
+    Raises:
+        StorageError: A file cannot be read. Code S113.
+    """
+    try:
+        if not has_log(run_dir) or not LogReader(run_dir).signed:
+            return None
+    except LogError as error:
+        return SignedLog("", 0, "", (), (error.observed,))
+    found = check_run(run_dir)
+    wrong = tuple(str(finding) for finding in found.findings if not finding.is_notice)
+    return SignedLog(found.origin, found.num_leaves, found.root, found.signers, wrong)
 
 
 def _key(given: str | Path | VerifierKey) -> VerifierKey:
