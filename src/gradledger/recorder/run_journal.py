@@ -74,9 +74,8 @@ class RunJournal:
         self._before: dict[str, str] = {}
         self._rows: list[dict[str, Any]] = []
         self._measures: Mapping[str, Any] = {}
-        self._started = time.perf_counter()
+        self._started, self._stored = time.perf_counter(), -1
         self._train_seconds = self._record_seconds = 0.0
-        self._stored = -1
 
     def open(self, recorder: Recorder) -> None:
         """Write the begin record and the opening state, or go on from a stored one."""

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "vectors"))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from make_log_run import ORIGIN, RUN_ID, MadeRun, fixed_key, make_log_run
-from test_tamper import RECORD_CODES
+from tamper_cases import RECORD_CODES
 
 from gradledger._codes import FINDINGS
 from gradledger.canon import leaf_bytes
