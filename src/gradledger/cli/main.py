@@ -15,6 +15,7 @@ from gradledger.cli.capability import capability, policies
 from gradledger.cli.decide import decide
 from gradledger.cli.demo import demo
 from gradledger.cli.diff import diff
+from gradledger.cli.doctor import doctor
 from gradledger.cli.exclude import exclude
 from gradledger.cli.first_use import first_use
 from gradledger.cli.follow import follow
@@ -26,6 +27,7 @@ from gradledger.cli.policy import POLICY_COMMANDS
 from gradledger.cli.report import report
 from gradledger.cli.states import states
 from gradledger.cli.steps import steps
+from gradledger.cli.timeline import matrix, timeline
 from gradledger.cli.trace import trace
 from gradledger.cli.verify import verify
 from gradledger.cli.whatif import whatif
@@ -40,6 +42,8 @@ COMMANDS = (
     books,
     trace,
     follow,
+    timeline,
+    matrix,
     capability,
     policies,
     first_use,
@@ -51,6 +55,7 @@ COMMANDS = (
     orphans,
     report,
     verify,
+    doctor,
     demo,
 )
 

@@ -13,18 +13,20 @@ _WIDTH = 90
 
 _HEAD = """# Command line
 
-`gradledger` asks a recorded run; it reads only and needs no torch, except that `demo` trains and
-`whatif` executes a run again where no result is stored yet. Every command but `demo` and those of
-`policy`, `key` and `witness` is the method of the same name of what `gl.open` returns (`first-use`
-is `first_use`); those of `policy` are functions of the same name in `gradledger.policy`. This page
-is printed by `python -m gradledger.cli.reference`.
+`gradledger` asks a recorded run; it reads only and needs no torch, except that `demo` trains,
+`doctor` examines a script or a model, and `whatif` executes a run again where no result is stored
+yet. Every command but `demo`, `doctor` and those of `policy`, `key` and `witness` is the method of
+the same name of what `gl.open` returns (`first-use` is `first_use`); those of `policy` are
+functions of the same name in `gradledger.policy`. This page is printed by
+`python -m gradledger.cli.reference`.
 
 - Data goes to stdout, messages to stderr. `--json` writes the whole answer as JSON, tables in full;
   an error is then JSON on stderr.
 - Exit codes: 0 clean, 1 findings (`books`: a step is unbalanced or not finite; `states`: a
   state is not as recorded; `exclude`: something that was found was presented; `policy check`: a
   mistake; `policy diff`: an example changes; `report`: a condition of `--fail-on` holds;
-  `verify`: something is not as recorded), 2 could not go on.
+  `verify`: something is not as recorded; `doctor`: recording is stopped or limited), 2 could
+  not go on.
 - On a terminal `NO_COLOR` is obeyed; elsewhere pages are 100 columns wide and without colour.
 """
 

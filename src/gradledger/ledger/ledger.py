@@ -10,6 +10,7 @@ from typing import Any, Self
 from gradledger.ledger.counterfactual import Counterfactuals
 from gradledger.ledger.filters import named_filters
 from gradledger.ledger.past import Past
+from gradledger.ledger.pieces import Pieces
 from gradledger.ledger.verification import signed_log_of
 from gradledger.query import (
     Answer,
@@ -31,7 +32,7 @@ from gradledger.report import Report, make_report
 from gradledger.schema import RunBegin, RunEnd
 
 
-class Ledger(Counterfactuals, Past):
+class Ledger(Counterfactuals, Past, Pieces):
     """Read-only view of a recorded run; what was sealed after it was opened is not seen.
 
     Args:

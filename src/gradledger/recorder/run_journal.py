@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradledger.errors import BooksError, StorageError
-from gradledger.log import RunLog, SigningKey, write_manifest
+from gradledger.log import SigningKey, write_manifest
 from gradledger.recorder.admit import Admitter
 from gradledger.recorder.behaviours import Behaviours
-from gradledger.recorder.commitments import all_commitments
 from gradledger.recorder.examples import AdmittedDataset
+from gradledger.recorder.log_keeper import LogKeeper
 from gradledger.recorder.resume import Resumption
 from gradledger.recorder.sink import Sink
 from gradledger.recorder.states import proceed, state_name, store
@@ -23,8 +23,9 @@ from gradledger.recorder.totals import Totals
 from gradledger.recorder.unbalanced import BAD_VERDICTS, unbalanced
 from gradledger.recorder.visit_rows import visit_rows
 from gradledger.recorder.write_ahead import WriteAhead
+from gradledger.recorder.write_counts import WriteCounts, write_counts
 from gradledger.schema import RunBegin, RunEnd
-from gradledger.segment import RunLock, SealedSegment, write_json
+from gradledger.segment import RunLock, write_json
 from gradledger.state.torch_state import (
     model_digest,
     rng_fingerprint,
@@ -68,9 +69,9 @@ class RunJournal:
         self.run_dir, self.begin, self.totals = run_dir, begin, Totals()
         self._admitter, self._sink = admitter, sink
         self._state_every, self._lock = state_every, lock
-        self._behaviours, self._signer = behaviours, signer
-        self._log: RunLog | None = None
+        self._behaviours, self._log = behaviours, LogKeeper(run_dir, signer)
         self._fingerprint = ""
+        self._counts: WriteCounts = ()
         self._before: dict[str, str] = {}
         self._rows: list[dict[str, Any]] = []
         self._measures: Mapping[str, Any] = {}
@@ -83,8 +84,7 @@ class RunJournal:
             session = self._begin(recorder)
             self._sink.write_ahead = WriteAhead(self.run_dir, session)
         except BaseException:
-            if self._log is not None:
-                self._log.close()
+            self._log.close()
             raise
 
     def _begin(self, recorder: Recorder) -> int:
@@ -92,12 +92,12 @@ class RunJournal:
         if self._resumption is None:
             write_json(self.run_dir / "run.json", asdict(self.begin))
             self._store_state(recorder)
-            self._open_log()
+            self._sink.log = self._log.open()
             self._behaviours.after_step(recorder, 0, is_stored=True)
             return 0
         point = self._resumption.open(recorder, self._sink)
         self._stored, self._waiting = point.step, point.step > 0
-        self._open_log()
+        self._sink.log = self._log.open()
         self._restore_totals(point.loaded.position)
         self._behaviours.go_on(recorder, point.step)
         return self._resumption.number
@@ -111,7 +111,7 @@ class RunJournal:
             recorder.weights,
             lambda profiles: recorder.weights.refuse_coupled(profiles, recorder.coupled()),
         )
-        self._log_segments(self._admitter.sealed)
+        self._log.segments(self._admitter.sealed)
         return admitted
 
     def commit(self, source: str, content: bytes) -> bytes:
@@ -124,7 +124,7 @@ class RunJournal:
 
     def begin_step(self, recorder: Recorder, step: Step) -> None:
         """Take fingerprints and compare them with those after the step before."""
-        before = training_fingerprint(recorder.model, recorder.optimizer)
+        before = self._fingerprint_before(recorder)
         if (
             self._fingerprint
             and before != self._fingerprint
@@ -139,6 +139,16 @@ class RunJournal:
             )
         self._before = {"fingerprint_before": before, "rng_fingerprint": rng_fingerprint()}
         self._rows, self._measures = [], {}
+
+    def _fingerprint_before(self, recorder: Recorder) -> str:
+        """Read the state again; at level ``decisions`` only where something may have changed."""
+        if (
+            self.begin.level == "decisions"
+            and recorder.booker.parameters_stand()
+            and self._counts == write_counts(recorder.model, recorder.optimizer)
+        ):
+            return self._fingerprint
+        return training_fingerprint(recorder.model, recorder.optimizer)
 
     def between_steps(self, recorder: Recorder) -> bool:
         """Restore what a resumed run goes on from, once; or store a state that is due.
@@ -174,6 +184,8 @@ class RunJournal:
         num_visits = sum(len(micro) for micro in step.micro_batches)
         verdict = self.totals.add(self._rows, num_visits)
         self._fingerprint = training_fingerprint(recorder.model, recorder.optimizer)
+        self._counts = write_counts(recorder.model, recorder.optimizer)
+        recorder.booker.hold_parameters()
         now = time.perf_counter()
         step.record_seconds += now - started
         wall = now - step.started
@@ -215,9 +227,8 @@ class RunJournal:
         if self._stored != recorder.num_steps:
             self._store_state(recorder)
         self._behaviours.close(recorder)
-        self._seal_probes()
-        if self._log is not None:
-            self._log.add_commitments(all_commitments(self.run_dir, recorder.examples))
+        self._log.segments([self._behaviours.seal()])
+        self._log.commitments(recorder.examples)
         end = RunEnd(
             closed_at=datetime.now(UTC).isoformat(),
             num_steps=recorder.num_steps,
@@ -233,9 +244,7 @@ class RunJournal:
         )
         write_json(self.run_dir / "end.json", asdict(end))
         self._sink.close(remove_log=True)
-        if self._log is not None:
-            self._log.add_end()
-            self._log.publish()
+        self._log.end()
         write_manifest(self.run_dir)
 
     def abort(self) -> None:
@@ -244,18 +253,16 @@ class RunJournal:
             # The disk may have refused before: what is not sealed stands in the log.
             with contextlib.suppress(StorageError):
                 self._sink.seal()
-                self._seal_probes()
-                if self._log is not None:
-                    self._log.publish()
+                self._log.segments([self._behaviours.seal()])
+                self._log.publish()
         finally:
             self._sink.close()
-            if self._log is not None:
-                self._log.close()
+            self._log.close()
             self._lock.release()
 
     def _store_state(self, recorder: Recorder) -> None:
         self._sink.seal()
-        self._seal_probes()
+        self._log.segments([self._behaviours.seal()])
         position = {
             "fingerprint": self._fingerprint,
             "num_visits": self.totals.num_visits,
@@ -264,23 +271,7 @@ class RunJournal:
         }
         store(self.run_dir, recorder, position)
         self._stored, self._due = recorder.num_steps, False
-        if self._log is not None:
-            self._log.add_state(recorder.num_steps)
-            self._log.publish()
-
-    def _open_log(self) -> None:
-        """Begin the run's log, or go on with it; it takes up what is sealed already."""
-        self._log = self._sink.log = RunLog(self.run_dir, self._signer)
-        self._log.take_up()
-        self._log.publish()
-
-    def _seal_probes(self) -> None:
-        if (sealed := self._behaviours.seal()) is not None:
-            self._log_segments([sealed])
-
-    def _log_segments(self, sealed: Sequence[SealedSegment]) -> None:
-        if self._log is not None:
-            self._log.add_segments(sealed)
+        self._log.state(recorder.num_steps)
 
     def _restore_totals(self, position: Mapping[str, Any]) -> None:
         self._fingerprint = position["fingerprint"]
