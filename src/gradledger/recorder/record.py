@@ -17,6 +17,7 @@ from gradledger.probe import Probe, check_probes
 from gradledger.recorder.admit import Admitter
 from gradledger.recorder.attach import Observation, observe
 from gradledger.recorder.behaviours import Behaviours
+from gradledger.recorder.describe import describe_optimizer, describe_policy
 from gradledger.recorder.environment import read_environment
 from gradledger.recorder.named_replay import named_replay
 from gradledger.recorder.recorder import Recorder
@@ -172,10 +173,8 @@ def record(
         groups=(*(group.record for group in seen.grouping.groups), *seen.buffers.records),
         blocks=seen.grouping.blocks,
         coverage=seen.grouping.coverage,
-        optimizer=_describe_optimizer(optimizer, seen),
-        policy={}
-        if loaded is None
-        else {"id": loaded.id, "version": loaded.version, "digest": loaded.digest},
+        optimizer=describe_optimizer(optimizer, seen),
+        policy=describe_policy(loaded),
         opening_balance={
             **dict(opening or {"source": "not stated"}),
             "state": "states/step=0",
@@ -281,19 +280,3 @@ def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
             expected="one of " + ", ".join(repr(choice) for choice in allowed),
             where="gl.record",
         )
-
-
-def _describe_optimizer(optimizer: optim.Optimizer, seen: Observation) -> dict[str, Any]:
-    plain = (bool, int, float, str, type(None))
-    return {
-        "family": seen.family,
-        "class": f"{type(optimizer).__module__}.{type(optimizer).__qualname__}",
-        "param_groups": [
-            {
-                name: float(value) if hasattr(value, "item") else value
-                for name, value in group.items()
-                if isinstance(value, plain) or name in ("betas", "lr")
-            }
-            for group in optimizer.param_groups
-        ],
-    }

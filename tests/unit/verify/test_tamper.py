@@ -28,6 +28,8 @@ from gradledger.log import (
 )
 from gradledger.verify import Report, check_run
 
+ROOT = Path(__file__).parents[3]
+
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
@@ -148,7 +150,11 @@ def test_clean_after_a_kill_and_a_resume(tmp_path: Path) -> None:
     orphan = tmp_path / "run/orphans/resume-0001/visits/part-000004.parquet"
     assert orphan.is_file()  # the segment of step 5, which stays in the log
     assert check_run(tmp_path / "run", [key.verifier]).findings == ()
+    independent = ROOT / "tests/independent/verify_log.py"
+    command = [sys.executable, str(independent), str(tmp_path / "run"), str(key.verifier)]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
     flip(orphan)
+    assert subprocess.run(command, capture_output=True, check=False).returncode != 0
     found = check_run(tmp_path / "run", [key.verifier]).findings
     assert "V302" in {
         f.code for f in found if f.place == "orphans/resume-0001/visits/part-000004.parquet"
