@@ -22,11 +22,11 @@ from gradledger.evidence import (
     hand_bundle,
     hand_receipt,
 )
-from gradledger.log import LogReader, save_key
+from gradledger.log import LogReader, load_key, save_key
 from gradledger.query import exclude, find_content, item_digest, open_records
 from gradledger.query.candidates import Sought
 from gradledger.segment import RunLock
-from gradledger.verify import check_run
+from gradledger.verify import check_log, check_run
 
 RUN_ID = "0123456789abcdef" * 2
 
@@ -66,7 +66,7 @@ def test_content_is_unlinked_and_every_proof_stays_valid(copied: Logged, tmp_pat
     assert check_evidence(before, [copied.verifier]).is_sound
     hand_receipt(after, {"example": 3}, out=tmp_path / "after.json")
     assert check_evidence(tmp_path / "after.json", [copied.verifier]).is_sound
-    assert check_run(copied.run_dir, [copied.verifier]).is_clean
+    assert check_log(copied.run_dir, [copied.verifier]) == []
     # Other sources are untouched.
     assert find_content(after, [item_digest(item_of(0))]).examples == (0,)
 
@@ -195,9 +195,19 @@ def test_disk_failures_lose_no_other_salt(copied: Logged, monkeypatch: pytest.Mo
             assert others.items() <= salts(copied).items()
     forget_source(copied.run_dir, RUN_ID, "pkg:b", key=copied.key)
     assert salts(copied) == others
-    assert check_run(copied.run_dir, [copied.verifier]).is_clean
+    assert check_log(copied.run_dir, [copied.verifier]) == []
 
 
 def test_unsigned_runs_forget_without_a_key(tmp_path: Path) -> None:
     made = make_logged(tmp_path / "run", signed=False)
     assert forget_source(made.run_dir, RUN_ID, "pkg:a").leaf is not None
+
+
+def test_a_trained_run_still_verifies(trained: tuple[Path, Path]) -> None:
+    run_dir, key_file = trained
+    key = load_key(key_file)
+    assert check_run(run_dir, [key.verifier]).findings == ()
+    run_id = json.loads((run_dir / "run.json").read_text())["run_id"]
+    assert forget_source(run_dir, run_id, "deep", key=key).destroyed
+    assert "deep" not in json.loads((run_dir / "private/salts.json").read_text())
+    assert check_run(run_dir, [key.verifier]).is_clean
