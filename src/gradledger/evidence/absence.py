@@ -147,11 +147,11 @@ def check_absence_evidence(
     findings = []
     keys = [(proof.receipt.index, proof.value) for proof in evidence.proofs]
     if sorted(set(keys)) != keys:
-        findings.append(Finding("V401", place, "proofs out of order", "each once, ascending"))
+        findings.append(Finding("V851", place, "proofs out of order", "each once, ascending"))
     for proof in evidence.proofs:
         findings += _check_proof(proof, evidence, f"{place}, leaf {proof.receipt.index}")
     if not evidence.proofs:
-        findings.append(Finding("V409", place, "no proof at all", "one for some source"))
+        findings.append(Finding("V859", place, "no proof at all", "one for some source"))
     else:
         head = evidence.proofs[0].receipt.checkpoint
         findings += check_signers(head, evidence.verifier_keys, trusted, quorum, place)
@@ -159,7 +159,7 @@ def check_absence_evidence(
         observed = ", ".join(
             f"{source} ({why})" for source, why in sorted(evidence.unprovable.items())
         )
-        findings.append(Finding("V904", place, observed[:400], "a proof for every source"))
+        findings.append(Finding("V908", place, observed[:400], "a proof for every source"))
     return findings
 
 
@@ -168,19 +168,19 @@ def _check_proof(proof: AbsenceReceipt, evidence: AbsenceEvidence, where: str) -
     try:
         leaf = read_leaf(proof.leaf)
     except InputError as error:
-        return [Finding("V401", where, error.observed, error.expected)]
+        return [Finding("V851", where, error.observed, error.expected)]
     if leaf.run_id != evidence.run_id:
         findings.append(Finding("V202", where, f"run {leaf.run_id}", f"run {evidence.run_id}"))
     if isinstance(leaf, CommitmentsLeaf) and leaf.source in evidence.unprovable:
         findings.append(
-            Finding("V401", where, "a source also listed as unprovable", "one or other")
+            Finding("V851", where, "a source also listed as unprovable", "one or other")
         )
     if bytes(proof.receipt.checkpoint) != bytes(evidence.proofs[0].receipt.checkpoint):
-        findings.append(Finding("V401", where, "another checkpoint", "one for all proofs"))
+        findings.append(Finding("V851", where, "another checkpoint", "one for all proofs"))
     flaw = proof.check_log()
     if flaw:
-        findings.append(Finding("V402", where, str(flaw), "a leaf of the checkpoint's tree"))
+        findings.append(Finding("V852", where, str(flaw), "a leaf of the checkpoint's tree"))
     objection = proof.objection()
     if objection:
-        findings.append(Finding("V409", where, objection, "adjacent leaves around the value"))
+        findings.append(Finding("V859", where, objection, "adjacent leaves around the value"))
     return findings

@@ -80,7 +80,7 @@ def check_evidence(
             return _leaf(Receipt.parse(content), leaf, trusted, quorum)
         return _json(content, trusted, quorum, model)
     except (LogError, InputError) as error:
-        wrong = Finding("V401", path.name, error.observed, error.expected)
+        wrong = Finding("V851", path.name, error.observed, error.expected)
         return Checked("unknown", "nothing that can be read", [wrong])
 
 
@@ -130,9 +130,9 @@ def _row(
     findings = []
     objection, flaw = receipt.check_row(), receipt.check_log()
     if objection:
-        findings.append(Finding("V405", "row", objection, "a row of the leaf's segment"))
+        findings.append(Finding("V855", "row", objection, "a row of the leaf's segment"))
     if flaw:
-        findings.append(Finding("V402", "leaf", str(flaw), "a leaf of the checkpoint's tree"))
+        findings.append(Finding("V852", "leaf", str(flaw), "a leaf of the checkpoint's tree"))
     findings += check_signers(receipt.receipt.checkpoint, None, trusted, quorum, "row receipt")
     return Checked("receipt", f"row {receipt.index} of a segment", findings, ["the row is logged"])
 
@@ -143,7 +143,7 @@ def _leaf(
     findings = []
     flaw = receipt.check_inclusion(leaf)
     if flaw:
-        findings.append(Finding("V402", "leaf", str(flaw), "a leaf of the checkpoint's tree"))
+        findings.append(Finding("V852", "leaf", str(flaw), "a leaf of the checkpoint's tree"))
     findings += check_signers(receipt.checkpoint, None, trusted, quorum, "receipt")
     return Checked("leaf", f"leaf {receipt.index}", findings, ["the leaf is in the log"])
 

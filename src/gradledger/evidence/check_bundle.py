@@ -48,7 +48,7 @@ def check_bundle(
     try:
         receipt = EvidenceReceipt.parse(files.get(RECEIPT_NAME, b""))
     except LogError as error:
-        return None, [*findings, Finding("V401", RECEIPT_NAME, error.observed, error.expected)]
+        return None, [*findings, Finding("V851", RECEIPT_NAME, error.observed, error.expected)]
     findings += check_receipt(receipt, trusted, quorum, RECEIPT_NAME)
     findings += _check_files(files, receipt)
     findings += _check_description(files, receipt)
@@ -60,14 +60,14 @@ def _check_index(files: Mapping[str, bytes]) -> Iterator[Finding]:
     try:
         index = BundleIndex.parse(files.get(INDEX_NAME, b""))
     except LogError as error:
-        yield Finding("V401", INDEX_NAME, error.observed, error.expected)
+        yield Finding("V851", INDEX_NAME, error.observed, error.expected)
         return
     found = BundleIndex.of(dict(files)).files
     for name in sorted(index.files.keys() | found.keys()):
         if index.files.get(name) != found.get(name):
             expected = "as the list says" if name in index.files else "no file of this name"
             observed = "another content" if name in found else "no file"
-            yield Finding("V407", name, observed, expected)
+            yield Finding("V857", name, observed, expected)
 
 
 def _check_files(files: Mapping[str, bytes], receipt: EvidenceReceipt) -> Iterator[Finding]:
@@ -81,16 +81,16 @@ def _check_files(files: Mapping[str, bytes], receipt: EvidenceReceipt) -> Iterat
     sizes = BundleIndex.of(dict(files)).files
     for name, content in wanted.items():
         if files.get(name) != content:
-            yield Finding("V407", name, _seen(files, name), "what the receipt holds")
+            yield Finding("V857", name, _seen(files, name), "what the receipt holds")
     for name, about in policies.items():
         if sizes.get(name) != about:
-            yield Finding("V407", name, _seen(files, name), f"SHA-256 {about[1]}, as its leaf says")
+            yield Finding("V857", name, _seen(files, name), f"SHA-256 {about[1]}, as its leaf says")
     known = {INDEX_NAME, RECEIPT_NAME, TEXT_NAME, _DESCRIPTION, *wanted, *policies}
     for name in sorted(files.keys() - known):
         if not name.startswith(_TILES):
-            yield Finding("V407", name, "a file", "none of this name")
+            yield Finding("V857", name, "a file", "none of this name")
     for name in sorted({TEXT_NAME, _DESCRIPTION} - files.keys()):
-        yield Finding("V407", name, "no file", "a file of every bundle")
+        yield Finding("V857", name, "no file", "a file of every bundle")
 
 
 def _check_description(files: Mapping[str, bytes], receipt: EvidenceReceipt) -> Iterator[Finding]:
@@ -99,11 +99,11 @@ def _check_description(files: Mapping[str, bytes], receipt: EvidenceReceipt) -> 
     try:
         found = LogDescription.parse(files[_DESCRIPTION])
     except GradledgerError as error:
-        yield Finding("V401", _DESCRIPTION, error.observed, error.expected)
+        yield Finding("V851", _DESCRIPTION, error.observed, error.expected)
         return
     head = receipt.checkpoint
     if (found.origin, found.keys) != (head.origin, receipt.verifier_keys):
-        yield Finding("V407", _DESCRIPTION, found.origin, f"{head.origin} and its keys")
+        yield Finding("V857", _DESCRIPTION, found.origin, f"{head.origin} and its keys")
 
 
 def _check_tiles(files: Mapping[str, bytes], receipt: EvidenceReceipt) -> Iterator[Finding]:
@@ -115,7 +115,7 @@ def _check_tiles(files: Mapping[str, bytes], receipt: EvidenceReceipt) -> Iterat
     leaves = {item.receipt.index: item.leaf for item in receipt.leaves}
     objection = check_tile_files(tiles, receipt.checkpoint, leaves)
     if objection:
-        yield Finding("V408", _TILES, objection, "the tiles above the leaves")
+        yield Finding("V858", _TILES, objection, "the tiles above the leaves")
 
 
 def _seen(files: Mapping[str, bytes], name: str) -> str:

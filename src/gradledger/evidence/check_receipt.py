@@ -36,7 +36,7 @@ def check_receipt(
     if rows is not None and all(leaves):
         known = [leaf for leaf in leaves if leaf is not None]
         findings += [
-            Finding("V404", place, objection, f"what {receipt.subject.get('kind')!r:.40} asks for")
+            Finding("V854", place, objection, f"what {receipt.subject.get('kind')!r:.40} asks for")
             for objection in subject_objections(receipt.subject, rows, known)
         ]
     findings += check_signers(receipt.checkpoint, receipt.verifier_keys, trusted, quorum, place)
@@ -63,7 +63,7 @@ def check_signers(
     findings: list[Finding | None] = []
     if not head.signed:
         if trusted or named:
-            findings.append(Finding("V403", place, "unsigned", "signed by the log's key"))
+            findings.append(Finding("V853", place, "unsigned", "signed by the log's key"))
         findings.append(Finding("V901", place, "no signature", "one that somebody answers for"))
     else:
         groups = [trusted] if named is None else [named[-1:], *([trusted] if trusted else [])]
@@ -87,7 +87,7 @@ def _signed_by(head: Checkpoint, keys: Sequence[VerifierKey], place: str) -> Fin
     if any(key.name == head.origin for key in signers):
         return None
     expected = f"{head.origin} signed by {keys[0] if keys else 'a key that is given'}"
-    return Finding("V403", place, observed, expected)
+    return Finding("V853", place, observed, expected)
 
 
 def _check_leaves(
@@ -97,31 +97,31 @@ def _check_leaves(
     head = bytes(receipt.checkpoint)
     indices = [item.receipt.index for item in receipt.leaves]
     if sorted(set(indices)) != indices:
-        findings.append(Finding("V401", place, "leaves out of order", "each once, ascending"))
+        findings.append(Finding("V851", place, "leaves out of order", "each once, ascending"))
     for item in receipt.leaves:
         where = f"{place}, leaf {item.receipt.index}"
         leaf: Leaf | None = None
         try:
             leaf = read_leaf(item.leaf)
         except InputError as error:
-            findings.append(Finding("V401", where, error.observed, error.expected))
+            findings.append(Finding("V851", where, error.observed, error.expected))
         leaves.append(leaf)
         if bytes(item.receipt.checkpoint) != head:
-            findings.append(Finding("V401", where, "another checkpoint", "one for all leaves"))
+            findings.append(Finding("V851", where, "another checkpoint", "one for all leaves"))
         flaw = item.receipt.check_inclusion(item.leaf)
         if flaw:
-            findings.append(Finding("V402", where, str(flaw), "a leaf of the checkpoint's tree"))
+            findings.append(Finding("V852", where, str(flaw), "a leaf of the checkpoint's tree"))
         if leaf is not None and leaf.run_id != receipt.run_id:
             findings.append(Finding("V202", where, f"run {leaf.run_id}", f"run {receipt.run_id}"))
         if isinstance(leaf, SegmentLeaf) == (item.columns is None):
-            findings.append(Finding("V401", where, "columns amiss", "columns for segments alone"))
+            findings.append(Finding("V851", where, "columns amiss", "columns for segments alone"))
     if leaves and None not in leaves:
         used = {row.leaf for row in receipt.rows}
         idle = [
             n for n, leaf in enumerate(leaves) if isinstance(leaf, SegmentLeaf) and n not in used
         ]
         if idle:
-            findings.append(Finding("V401", place, "a segment without rows", "no idle leaf"))
+            findings.append(Finding("V851", place, "a segment without rows", "no idle leaf"))
     return leaves
 
 
@@ -130,7 +130,7 @@ def _check_rows(
 ) -> list[TableRow] | None:
     keys = [(row.leaf, row.index) for row in receipt.rows]
     if sorted(set(keys)) != keys:
-        findings.append(Finding("V401", place, "rows out of order", "each once, ascending"))
+        findings.append(Finding("V851", place, "rows out of order", "each once, ascending"))
     rows: list[TableRow] = []
     for row, proved in zip(receipt.rows, receipt.row_receipts, strict=True):
         leaf = leaves[row.leaf]
@@ -138,18 +138,18 @@ def _check_rows(
         objection = proved.check_row()
         if objection or not isinstance(leaf, SegmentLeaf):
             observed = objection or "a leaf that is no segment's"
-            findings.append(Finding("V405", where, observed, "a row of the leaf's segment"))
+            findings.append(Finding("V855", where, observed, "a row of the leaf's segment"))
             continue
         try:
             values = receipt.values(row)
         except (GradledgerError, OverflowError) as error:
             observed = getattr(error, "observed", str(error))
-            findings.append(Finding("V405", where, observed, "values of the columns' types"))
+            findings.append(Finding("V855", where, observed, "values of the columns' types"))
             continue
         rows.append((leaf.table, values))
         kinds = dict(receipt.leaves[row.leaf].columns or ())
         for name, text in row.texts.items():
             if kinds.get(name) not in {"label", "string"} or text_digest(text) != values[name]:
                 expected = "a text whose digest is in the row"
-                findings.append(Finding("V406", f"{where}, {name}"[:200], "another text", expected))
+                findings.append(Finding("V856", f"{where}, {name}"[:200], "another text", expected))
     return rows if len(rows) == len(receipt.rows) else None

@@ -44,11 +44,11 @@ def check_statement(
     signers = envelope.signers(trusted)
     if not signers:
         expected = f"signed by {trusted[0]}" if trusted else "a key to check it with"
-        findings.append(Finding("V410", "envelope", "no signature by a trusted key", expected))
+        findings.append(Finding("V860", "envelope", "no signature by a trusted key", expected))
     kind = record["predicateType"]
     if kind not in _NAMES:
         known = ", ".join(_NAMES)
-        findings.append(Finding("V411", "predicateType", inert(kind), known))
+        findings.append(Finding("V861", "predicateType", inert(kind), known))
     if model is not None:
         findings += _check_model(record, model)
     by = ", ".join(inert(key.name) for key in signers)
@@ -62,11 +62,11 @@ def _check_model(record: dict[str, Any], model: Path) -> list[Finding]:
     stated = {item["digest"].get("sha256") for item in record["subject"]}
     digest = model_digest(model)
     findings = [
-        Finding("V411", inert(path), f"SHA-256 {found}", "a subject of the statement")
+        Finding("V861", inert(path), f"SHA-256 {found}", "a subject of the statement")
         for path, found in digest.files.items()
         if found not in stated
     ]
     if digest.root not in stated:
         expected = "a subject of the statement"
-        findings.append(Finding("V411", "model", f"root digest {digest.root}", expected))
+        findings.append(Finding("V861", "model", f"root digest {digest.root}", expected))
     return findings

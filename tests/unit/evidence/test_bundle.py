@@ -225,4 +225,4 @@ def test_keys_of_other_logs_are_not_taken(logged_records: Records, logged: Logge
     hand_receipt(logged_records, {"step": 3}, out=tmp_path / "r")
     other = logged.key.named("example.org/runs/elsewhere").verifier
     assert isinstance(other, VerifierKey)
-    assert [f.code for f in check_evidence(tmp_path / "r", [other]).findings] == ["V403"]
+    assert [f.code for f in check_evidence(tmp_path / "r", [other]).findings] == ["V853"]

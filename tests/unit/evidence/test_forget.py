@@ -80,7 +80,7 @@ def test_a_forgotten_source_is_listed_as_not_provable(copied: Logged, tmp_path: 
     assert answer.rows == [{"source": "pkg:b", "why": "its salt is destroyed"}]
     found = check_evidence(tmp_path / "absence.json", [copied.verifier])
     assert found.is_sound
-    assert [item.code for item in found.findings] == ["V904"]
+    assert [item.code for item in found.findings] == ["V908"]
 
 
 def test_the_salts_stay_for_their_owner_alone(copied: Logged) -> None:

@@ -63,7 +63,7 @@ def test_unsigned_logs_give_receipts_with_a_notice(tmp_path) -> None:
     with_records = open_records(made.run_dir)
     receipt = examples_receipt(with_records, [0])
     assert [f.code for f in check_receipt(receipt)] == ["V901"]
-    assert [f.code for f in check_receipt(receipt, [made.verifier])] == ["V403", "V901"]
+    assert [f.code for f in check_receipt(receipt, [made.verifier])] == ["V853", "V901"]
 
 
 def test_what_is_not_there_is_refused(logged_records: Records) -> None:

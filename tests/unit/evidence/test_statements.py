@@ -108,14 +108,14 @@ def test_a_statement_is_checked_with_a_key_and_a_model(
     path.write_bytes(bytes(Envelope.sign(provenance(logged_records), logged.key)))
     folder = logged.run_dir / "states/step=10"
     assert check_evidence(path, [logged.verifier], model=folder).findings == []
-    assert [f.code for f in check_evidence(path).findings] == ["V410"]
+    assert [f.code for f in check_evidence(path).findings] == ["V860"]
     stranger = SigningKey.generate("stranger").verifier
-    assert [f.code for f in check_evidence(path, [stranger]).findings] == ["V410"]
+    assert [f.code for f in check_evidence(path, [stranger]).findings] == ["V860"]
     changed = tmp_path / "step=10"
     shutil.copytree(folder, changed)
     (changed / "model.safetensors").write_bytes(b"other weights")
     found = check_evidence(path, [logged.verifier], model=changed)
-    assert {f.code for f in found.findings} == {"V411"}
+    assert {f.code for f in found.findings} == {"V861"}
 
 
 def test_other_peoples_statements_are_told_apart(logged: Logged, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_other_peoples_statements_are_told_apart(logged: Logged, tmp_path: Path)
     }
     path = tmp_path / "other.jsonl"
     path.write_bytes(bytes(Envelope.sign(record, logged.key)))
-    assert [f.code for f in check_evidence(path, [logged.verifier]).findings] == ["V411"]
+    assert [f.code for f in check_evidence(path, [logged.verifier]).findings] == ["V861"]
 
 
 def test_a_witness_states_nothing(logged_records: Records) -> None:
