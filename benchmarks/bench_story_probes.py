@@ -1,6 +1,7 @@
 """Capabilities: what is booked adds up, curvature leaves little, and a known cause is found.
 
-Caveat: the demonstration of size small is run: 240 AdamW steps of a small decoder in float32, five probes
+Caveat: the demonstration of size small is run, 240 AdamW steps of a small decoder in float32, with
+five probes
 measured every 10 steps and at some early ones. ``probe_completeness`` adds up the tables on disk
 again, interval by interval, against the measured values. ``probe_residual`` is over the change of a
 probe in the whole run; within single intervals, where a probe hardly moves, the ratio says nothing.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gradledger import errors
+    from gradledger.examine import doctor
     from gradledger.ledger import Ledger
     from gradledger.ledger import open_ledger as open
     from gradledger.probe import Probe
@@ -18,13 +19,14 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["Ledger", "Probe", "Recorder", "__version__", "errors", "open", "record"]
+__all__ = ["Ledger", "Probe", "Recorder", "__version__", "doctor", "errors", "open", "record"]
 
 #: Public name -> where it lives: a module, or a module and a name in it.
 _HOMES = {
     "Ledger": "gradledger.ledger:Ledger",
     "Probe": "gradledger.probe:Probe",
     "Recorder": "gradledger.recorder:Recorder",
+    "doctor": "gradledger.examine:doctor",
     "errors": "gradledger.errors",
     "open": "gradledger.ledger:open_ledger",
     "record": "gradledger.recorder:record",

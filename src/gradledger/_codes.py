@@ -26,6 +26,9 @@ CODES: Final[dict[str, str]] = {
     "I131": "probe is malformed",
     "I132": "loss of a probe cannot be followed",
     "I133": "loss of a probe changed the model",
+    "I141": "script cannot be examined",
+    "I142": "function to examine cannot be used",
+    "I143": "recording in a process that an examined script started",
     "I151": "manifest of the demo is malformed",
     "I152": "wheel is not safe to read",
     "I153": "wheel does not match its own record",
@@ -161,6 +164,7 @@ CODES: Final[dict[str, str]] = {
     "Q133": "run has no end",
     "Q141": "gate expression cannot be read",
     "Q142": "gate names a figure that the report lacks",
+    "Q151": "answer has no picture",
 }
 
 #: The catalogue of findings: what verification can find, code -> title. Codes are never reused.

@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 #: Rooms that record, execute or show training; every other room opens without torch.
-TORCH_ROOMS = {"demo", "gradient", "integrations", "probe", "recorder", "replay", "update"}
+TORCH_ROOMS = {
+    "demo",
+    "examine",
+    "gradient",
+    "integrations",
+    "probe",
+    "recorder",
+    "replay",
+    "update",
+}
 #: One room has a torch half: the submodules whose names begin so.
 TORCH_HALF = "state/torch_"
 SQL_ROOMS = {"query", "policy"}

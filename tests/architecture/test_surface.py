@@ -11,7 +11,7 @@ import pytest
 
 import gradledger
 
-PUBLIC_NAMES = ["Ledger", "Probe", "Recorder", "__version__", "errors", "open", "record"]
+PUBLIC_NAMES = ["Ledger", "Probe", "Recorder", "__version__", "doctor", "errors", "open", "record"]
 
 
 def test_public_names_are_these() -> None:

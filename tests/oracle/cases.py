@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from transformers.pytorch_utils import Conv1D
 
 
@@ -49,6 +50,7 @@ CASES: dict[str, Callable[[], tuple[nn.Module, Tensor]]] = {
     "embedding": lambda: (nn.Embedding(7, 4), tokens()),
     "layer_norm": lambda: (nn.LayerNorm(4), numbers(2, 4)),
     "rms_norm": lambda: (nn.RMSNorm(4), numbers(2, 4)),
+    "rms_norm_float32": lambda: (LlamaRMSNorm(4), numbers(2, 4)),
     "conv": lambda: (nn.Conv2d(4, 6, 3, padding=1, groups=2), numbers(4, 5, 5)),
     "conv_transpose": lambda: (nn.ConvTranspose2d(4, 6, 3, stride=2, groups=2), numbers(4, 3, 3)),
     "group_norm": lambda: (nn.GroupNorm(2, 4), numbers(4, 3, 3)),

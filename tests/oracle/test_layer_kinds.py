@@ -76,11 +76,11 @@ def test_rms_norm(r: int, t: int, d: int, two_axes: bool, seed: int) -> None:
 
 @given(rows, positions, widths, seeds)
 @settings(max_examples=25, deadline=None)
-def test_generic_other_librarys_norm(r: int, t: int, d: int, seed: int) -> None:
+def test_rms_norm_in_float32(r: int, t: int, d: int, seed: int) -> None:
     module = randomised(LlamaRMSNorm(d))
     kind, _ = find_kind(module)
     assert kind is not None
-    assert kind.name == "generic"
+    assert kind.name == "rms_norm_float32"
     x = random_input(seed, r, t, d)
     # That norm computes in float32 by its own choice, so float32 is all its gradient is good for.
     with torch.no_grad():
@@ -174,3 +174,27 @@ def test_measures_agree_with_dense_rows(r: int, t: int, i: int, o: int, seed: in
 def test_registry_names_are_distinct() -> None:
     names = [kind.name for kind in KINDS]
     assert len(set(names)) == len(names) >= 4
+
+
+class Shifted(nn.Module):
+    """Looks like a norm of that kind and scales otherwise, as Gemma's does."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(width))
+        self.variance_epsilon = 1e-6
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (1 + self.weight) * x * torch.rsqrt(x.pow(2).mean(-1, True) + self.variance_epsilon)
+
+
+@given(rows, positions, widths, seeds)
+@settings(max_examples=20, deadline=None)
+def test_a_norm_that_scales_otherwise_takes_the_generic_route(
+    r: int, t: int, d: int, seed: int
+) -> None:
+    module = randomised(Shifted(d))
+    kind, _ = find_kind(module)
+    assert kind is not None
+    assert kind.name == "generic"
+    check(module, random_input(seed, r, t, d), mean_square)

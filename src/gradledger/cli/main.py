@@ -15,6 +15,7 @@ from gradledger.cli.capability import capability, policies
 from gradledger.cli.decide import decide
 from gradledger.cli.demo import demo
 from gradledger.cli.diff import diff
+from gradledger.cli.doctor import doctor
 from gradledger.cli.evidence import absence, bundle, check, forget, receipt
 from gradledger.cli.exclude import exclude
 from gradledger.cli.first_use import first_use
@@ -27,6 +28,7 @@ from gradledger.cli.report import report
 from gradledger.cli.statement import STATEMENT_COMMANDS
 from gradledger.cli.states import states
 from gradledger.cli.steps import steps
+from gradledger.cli.timeline import matrix, timeline
 from gradledger.cli.trace import trace
 from gradledger.cli.whatif import whatif
 from gradledger.errors import GradledgerError
@@ -39,6 +41,8 @@ COMMANDS = (
     books,
     trace,
     follow,
+    timeline,
+    matrix,
     capability,
     policies,
     first_use,
@@ -49,6 +53,7 @@ COMMANDS = (
     whatif,
     orphans,
     report,
+    doctor,
     receipt,
     bundle,
     absence,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -31,6 +32,12 @@ def show(answer: Answer, *, as_json: bool) -> int:
         # The reader of a pipe (head, less) has seen enough; nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return EXIT_FINDINGS if answer.findings else EXIT_CLEAN
+
+
+def save_picture(answer: Answer, path: Path | None) -> None:
+    """Write the picture of ``answer`` where one is asked for."""
+    if path is not None:
+        answer.plot().save(path)
 
 
 def complain(error: GradledgerError, *, as_json: bool) -> int:

@@ -15,11 +15,13 @@ import torch
 from torch import nn
 
 from gradledger.canon import record_digest
+from gradledger.demo.behaviours import demo_probes
 from gradledger.demo.data import DemoData, load_demo_data
 from gradledger.demo.manifest import default_cache
 from gradledger.demo.model import losses_per_window, recipe_of
 from gradledger.demo.train import Training
 from gradledger.errors import InputError, ReplayError
+from gradledger.probe import Probe
 from gradledger.replay import TrainingLoop
 from gradledger.replay.loop import Observable
 
@@ -86,17 +88,28 @@ def training_loop(training: Training, data: DemoData) -> TrainingLoop:
     """Return what a replay executes and observes.
 
     Observed are the mean losses on the admitted windows that an intervention is about and on all
-    the others, in nats per token.
+    the others, in nats per token, and the probes of the demonstration, in nats.
     """
+    behaviours = {probe.name: probe_observable(probe) for probe in demo_probes(data)}
 
     def observables(examples: frozenset[int]) -> dict[str, Observable]:
         parts = {
             "loss on the chosen windows [nats]": [n for n in data.admitted if n in examples],
             "loss on the other windows [nats]": [n for n in data.admitted if n not in examples],
         }
-        return {name: _mean_loss(training, rows) for name, rows in parts.items() if rows}
+        losses = {name: _mean_loss(training, rows) for name, rows in parts.items() if rows}
+        return losses | behaviours
 
     return TrainingLoop(training.build, training.run, observables)
+
+
+def probe_observable(probe: Probe) -> Observable:
+    """Return a probe as a figure of a model, under the name that the run books it by."""
+
+    def loss(model: nn.Module) -> float:
+        return float(probe.loss(model, probe.inputs))
+
+    return loss
 
 
 def _mean_loss(training: Training, rows: list[Any]) -> Observable:

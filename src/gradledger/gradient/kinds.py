@@ -19,6 +19,7 @@ from gradledger.gradient.layer_norm import LayerNormKind
 from gradledger.gradient.linear import LinearKind
 from gradledger.gradient.recurrent import RecurrentKind
 from gradledger.gradient.rms_norm import RMSNormKind
+from gradledger.gradient.rms_norm_float32 import Float32RMSNormKind
 from gradledger.gradient.transposed_linear import TransposedLinearKind
 
 KINDS: Final[tuple[LayerKind, ...]] = (
@@ -26,6 +27,7 @@ KINDS: Final[tuple[LayerKind, ...]] = (
     EmbeddingKind(),
     LayerNormKind(),
     RMSNormKind(),
+    Float32RMSNormKind(),
     ConvKind(),
     ConvTransposeKind(),
     GroupNormKind(),

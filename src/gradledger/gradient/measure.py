@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gradledger.gradient.converted import converted
 from gradledger.gradient.form import Form
 from gradledger.gradient.row_sparse import RowSparse
 
@@ -31,7 +32,7 @@ class Measured:
         dots: Inner product of each row's gradient with each direction, float64.
         squared_norms: Squared Euclidean norm of each row's gradient, float64.
         scaled_squared_norms: The same after multiplication by ``scale``, float64.
-        total: Sum over rows of weight times gradient, in the parameter's dtype.
+        total: Sum over rows of weight times gradient, in the dtype of the directions.
     """
 
     dots: Float[Tensor, "K R"]
@@ -51,7 +52,8 @@ def measure(
 
     Args:
         forms: The uses of the tensor in one micro-batch, with equal rows; contributions of all
-            uses add (tied weights, a module that is called twice).
+            uses add (tied weights, a module that is called twice). Those in another number format
+            than the directions (autocast, half precision) are converted first.
         weights: Depth weight of each row; enters ``total`` only.
         directions: Vectors to take inner products with.
         scale: Elementwise factor for ``scaled_squared_norms`` (the update rate A).
@@ -60,6 +62,7 @@ def measure(
     Returns:
         The measures, rows in the order of the forms.
     """
+    forms = [converted(form, directions.dtype) for form in forms]
     if len(forms) == 1 and isinstance(forms[0], RowSparse) and transform is None:
         return _measure_row_sparse(forms[0], weights, directions, scale)
     num_rows, num_elements = forms[0].num_rows, forms[0].num_elements

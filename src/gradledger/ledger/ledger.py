@@ -11,6 +11,7 @@ from gradledger.ledger.counterfactual import Counterfactuals
 from gradledger.ledger.filters import named_filters
 from gradledger.ledger.handover import Handover
 from gradledger.ledger.past import Past
+from gradledger.ledger.pieces import Pieces
 from gradledger.query import (
     Answer,
     Records,
@@ -31,7 +32,7 @@ from gradledger.report import Report, make_report
 from gradledger.schema import RunBegin, RunEnd
 
 
-class Ledger(Counterfactuals, Handover, Past):
+class Ledger(Counterfactuals, Handover, Past, Pieces):
     """Read-only view of a recorded run; what was sealed after it was opened is not seen.
 
     Args:

@@ -1,6 +1,7 @@
 """Ask the records of a run: one file per question, SQL nowhere else."""
 
 from gradledger.query.answer import KINDS, Answer, Column, Table
+from gradledger.query.answer_json import answer_from_json, answer_to_json
 from gradledger.query.books import books
 from gradledger.query.candidates import Sought, Texts
 from gradledger.query.capability import capabilities, capability
@@ -13,6 +14,7 @@ from gradledger.query.first_use import first_use
 from gradledger.query.follow import UNITS, follow
 from gradledger.query.inert import inert
 from gradledger.query.info import info
+from gradledger.query.matrix import matrix
 from gradledger.query.measures import MEASURES
 from gradledger.query.names import allowed
 from gradledger.query.orphans import orphans
@@ -28,6 +30,7 @@ from gradledger.query.replays import replays_folder, stored_result
 from gradledger.query.selection import selected_examples, words
 from gradledger.query.states import states
 from gradledger.query.steps import steps
+from gradledger.query.timeline import timeline
 from gradledger.query.trace import trace
 from gradledger.query.whatif import HOW, whatif
 
@@ -44,6 +47,8 @@ __all__ = [
     "Table",
     "Texts",
     "allowed",
+    "answer_from_json",
+    "answer_to_json",
     "books",
     "capabilities",
     "capability",
@@ -63,6 +68,7 @@ __all__ = [
     "info",
     "item_digest",
     "keyed_values",
+    "matrix",
     "open_records",
     "orphans",
     "places",
@@ -76,6 +82,7 @@ __all__ = [
     "states",
     "steps",
     "stored_result",
+    "timeline",
     "trace",
     "verdict_counts",
     "whatif",

@@ -20,6 +20,8 @@ from gradledger.query import html, text
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
+    from gradledger.query.plot import Picture
+
 #: The three kinds of answer, never mixed in one: books that add up, derivatives, executed replays.
 KINDS: Final[tuple[str, ...]] = ("accounting", "prediction", "truth")
 
@@ -173,6 +175,17 @@ class Answer:
             "notes": list(self.notes),
             "findings": self.findings,
         }
+
+    def plot(self) -> Picture:
+        """Draw the answer: a picture to ``save``, or to look at in a notebook.
+
+        Raises:
+            QueryError: Q109 where matplotlib is not installed, Q151 where this question has no
+                picture or its answer holds nothing to draw.
+        """
+        from gradledger.query.plot import draw
+
+        return draw(self)
 
     def __str__(self) -> str:
         """Return the tables as plain text, 100 columns wide."""

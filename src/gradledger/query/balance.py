@@ -19,6 +19,34 @@ _RATIOS: Final[dict[str, tuple[str, str]]] = {
     "resolution": ("ulp_ratio", "2 |ulp(parameters)| over |delta|"),
 }
 
+#: Ratios that exist only where a gap exceeds its bar.
+_ONLY_WHERE_MET: Final = frozenset({"gap noise", "gap beyond"})
+
+
+#: Windows at most of the table over time; longer runs show the largest ratio of each window.
+_WINDOWS: Final = 400
+
+
+def balance_by_step(records: Records, matched: Matched, span: Span) -> Table:
+    """Return the largest ratio of each kind over the groups, step by step."""
+    width = -(-(span.stop - span.start + 1) // _WINDOWS)
+    largest = ", ".join(
+        f"max(CASE WHEN isfinite({column}) THEN {column} END)" for column, _ in _RATIOS.values()
+    )
+    rows = records.ask(
+        f"SELECT min(step), max(step), {largest} FROM books "
+        f'WHERE "group" IN ({numbers(matched.numbers)}) AND step BETWEEN ? AND ? '
+        f"GROUP BY (step - {span.start}) // {width} ORDER BY 1",
+        [span.start, span.stop],
+    )
+    columns = (
+        Column("first_step", "first", "integer"),
+        Column("last_step", "last", "integer"),
+        *(Column(name, name, "number") for name in _RATIOS),
+    )
+    title = "Balance over time: largest ratio over the groups"
+    return Table("balance_by_step", title, columns, tuple(rows), in_text=False)
+
 
 def verdict_counts(records: Records, matched: Matched, span: Span) -> dict[str, int]:
     """Return how many books (step and group) got each verdict, in the order of the schema."""
@@ -44,8 +72,9 @@ def balance_table(records: Records, matched: Matched, span: Span) -> Table:
             f'ORDER BY {column} DESC, step, "group" LIMIT 1',
             [span.start, span.stop],
         )
-        ratio, step, group = found[0] if found else (None, None, None)
-        rows.append((name, ratio, step, names.get(group), meaning))
+        if found or name not in _ONLY_WHERE_MET:
+            ratio, step, group = found[0] if found else (None, None, None)
+            rows.append((name, ratio, step, names.get(group), meaning))
     columns = (
         Column("name", "largest"),
         Column("ratio", "ratio", "number"),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from gradledger.query.answer import Answer, Column, Table
-from gradledger.query.balance import balance_table, verdict_counts
+from gradledger.query.balance import balance_by_step, balance_table, verdict_counts
 from gradledger.query.lines import in_order, line_words
 from gradledger.query.measures import Scope, line_sums, numbers, tiling
 from gradledger.query.names import Matched, Span, allowed, match_groups, match_steps
@@ -48,8 +48,9 @@ def books(
 
     Returns:
         Tables ``units`` (one row per block or group), ``cash``, ``accrual``, ``displacement``
-        where it was settled, ``balance`` (worst places) and ``lines`` (every line per unit, not
-        shown as text). Shares are <line, delta> over |delta|^2, both summed over steps and groups.
+        where it was settled, ``balance`` (worst places), and, not shown as text,
+        ``balance_by_step`` and ``lines`` (every line per unit). Shares are <line, delta> over
+        |delta|^2, both summed over steps and groups.
 
     Raises:
         QueryError: Q104 group, Q106 steps, Q110 argument.
@@ -71,6 +72,7 @@ def books(
         *(_basis(basis, whole) for basis in _BASES),
         *_displacement(records, matched, span),
         balance_table(records, matched, span),
+        balance_by_step(records, matched, span),
         _long(joined, by),
     ]
     return Answer(

@@ -137,14 +137,15 @@ def _table(table: Table, width: int) -> RenderableType:
 
 
 def _too_many(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[int]:
-    """Return the last columns of words that must go for the figures to keep their room."""
+    """Return the last columns that must go, words first: a figure that is cut says another one."""
     excess = _INDENT + sum(widths) + 2 * len(widths) - width
     dropped: list[int] = []
-    for place in reversed(range(1, len(columns))):
-        if excess > 0 and columns[place].is_words:
-            dropped.insert(0, place)
-            excess -= widths[place] + 2
-    return dropped
+    for is_words in (True, False):
+        for place in reversed(range(1, len(columns))):
+            if excess > 0 and columns[place].is_words is is_words:
+                dropped.append(place)
+                excess -= widths[place] + 2
+    return sorted(dropped)
 
 
 def _crop(cell: str, width: int) -> str:
@@ -190,11 +191,12 @@ def _facts(facts: Any) -> RenderableType:
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in facts.items():
-        grid.add_row(Text(f"  {inert(name, 40)}", style="dim"), Text(_fact(value)))
+        grid.add_row(Text(f"  {inert(name, 40)}", style="dim"), Text(fact(value)))
     return grid
 
 
-def _fact(value: Any) -> str:
+def fact(value: Any) -> str:
+    """Return one fact in words: numbers to six digits, several values with commas between."""
     if value is None:
         return _ABSENT
     if isinstance(value, bool):
@@ -202,10 +204,10 @@ def _fact(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, dict):
-        shown = ", ".join(f"{inert(k, 40)} {_fact(v)}" for k, v in value.items())
+        shown = ", ".join(f"{inert(k, 40)} {fact(v)}" for k, v in value.items())
         return inert(shown, 400) if shown else _ABSENT
     if isinstance(value, list | tuple):
-        return inert(", ".join(_fact(item) for item in value), 400) if value else _ABSENT
+        return inert(", ".join(fact(item) for item in value), 400) if value else _ABSENT
     return inert(value, 400)
 
 

@@ -28,6 +28,7 @@ from gradledger.recorder.resume import (
 )
 from gradledger.recorder.run_journal import RunJournal
 from gradledger.recorder.sink import Sealing, Sink
+from gradledger.recorder.stand_in import call_of
 from gradledger.recorder.weights import FULL
 from gradledger.schema import FORMAT, RunBegin
 from gradledger.segment import RunLock, ensure_folder, write_bytes_atomic
@@ -112,6 +113,10 @@ def record(
         UpdateError: The optimizer cannot be booked.
         PolicyError: The policy cannot be read, or a profile names a block that the model lacks.
     """
+    given = {k: v for k, v in locals().items() if k not in ("run_dir", "model", "optimizer")}
+    examined: Recorder | None = call_of(run_dir, model, optimizer, given)
+    if examined is not None:
+        return examined
     _check_choice("level", level, LEVELS)
     _check_choice("on_imbalance", on_imbalance, ON_IMBALANCE)
     behaviours = Behaviours(Path(run_dir), check_probes(probes), probe_weights_every)

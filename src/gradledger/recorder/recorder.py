@@ -5,6 +5,7 @@ A training loop needs five calls: ``record``, ``admit``, ``batches``, ``step`` a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from types import TracebackType
@@ -163,6 +164,11 @@ class Recorder:
 
     # -- what a step asks -----------------------------------------------------------------
 
+    @property
+    def open_step(self) -> Step | None:
+        """The step that is being recorded; None between steps."""
+        return self._step
+
     def coupled(self) -> list[str]:
         """Name the modules that couple the rows of a batch right now."""
         return coupled_modules(self.model)
@@ -244,16 +250,19 @@ class Recorder:
     # -- hooks ----------------------------------------------------------------------------
 
     def _before_update(self, _optimizer: optim.Optimizer, args: Any, kwargs: Any) -> None:
+        started = time.perf_counter()
         step = step_of_update(self._step, self.num_steps, args, kwargs)
         self.booker.before_update(frozenset(self._routed), f"step {step.number}")
         self._journal.before_update(step)
+        step.record_seconds += time.perf_counter() - started
 
     def _after_update(self, _optimizer: optim.Optimizer, _args: Any, _kwargs: Any) -> None:
         step = self._step
         if step is not None:
-            step.updated = True
+            started, step.updated = time.perf_counter(), True
             sizes = [len(micro) for micro in step.micro_batches]
             self._journal.book(self, step, sizes, frozenset(self._routed))
+            step.record_seconds += time.perf_counter() - started
 
     def _probe_rows(self, _module: nn.Module, args: Any, kwargs: Any, _output: Any) -> None:
         """At the first recorded forward pass, check that modules keep one row per visit."""

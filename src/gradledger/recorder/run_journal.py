@@ -22,6 +22,7 @@ from gradledger.recorder.states import proceed, state_name, store
 from gradledger.recorder.totals import Totals
 from gradledger.recorder.visit_rows import visit_rows
 from gradledger.recorder.write_ahead import WriteAhead
+from gradledger.recorder.write_counts import WriteCounts, write_counts
 from gradledger.schema import RunBegin, RunEnd
 from gradledger.segment import RunLock, write_json
 from gradledger.state.torch_state import (
@@ -63,14 +64,11 @@ class RunJournal:
     ) -> None:
         self._resumption, self._waiting, self._due = resumption, False, False
         self.run_dir, self.begin, self.totals = run_dir, begin, Totals()
-        self._admitter, self._sink, self._state_every, self._lock = (
-            admitter,
-            sink,
-            state_every,
-            lock,
-        )
+        self._admitter, self._sink = admitter, sink
+        self._state_every, self._lock = state_every, lock
         self._behaviours = behaviours
         self._fingerprint = ""
+        self._counts: WriteCounts = ()
         self._before: dict[str, str] = {}
         self._rows: list[dict[str, Any]] = []
         self._measures: Mapping[str, Any] = {}
@@ -113,7 +111,7 @@ class RunJournal:
 
     def begin_step(self, recorder: Recorder, step: Step) -> None:
         """Take fingerprints and compare them with those after the step before."""
-        before = training_fingerprint(recorder.model, recorder.optimizer)
+        before = self._fingerprint_before(recorder)
         if (
             self._fingerprint
             and before != self._fingerprint
@@ -128,6 +126,16 @@ class RunJournal:
             )
         self._before = {"fingerprint_before": before, "rng_fingerprint": rng_fingerprint()}
         self._rows, self._measures = [], {}
+
+    def _fingerprint_before(self, recorder: Recorder) -> str:
+        """Read the state again; at level ``decisions`` only where something may have changed."""
+        if (
+            self.begin.level == "decisions"
+            and recorder.booker.parameters_stand()
+            and self._counts == write_counts(recorder.model, recorder.optimizer)
+        ):
+            return self._fingerprint
+        return training_fingerprint(recorder.model, recorder.optimizer)
 
     def between_steps(self, recorder: Recorder) -> bool:
         """Restore what a resumed run goes on from, once; or store a state that is due.
@@ -163,6 +171,8 @@ class RunJournal:
         num_visits = sum(len(micro) for micro in step.micro_batches)
         verdict = self.totals.add(self._rows, num_visits)
         self._fingerprint = training_fingerprint(recorder.model, recorder.optimizer)
+        self._counts = write_counts(recorder.model, recorder.optimizer)
+        recorder.booker.hold_parameters()
         now = time.perf_counter()
         step.record_seconds += now - started
         wall = now - step.started

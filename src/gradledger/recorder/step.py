@@ -61,6 +61,7 @@ class Step:
     def __enter__(self) -> Step:
         """Check the batch before anything is changed, then start capture."""
         self._recorder.begin_step(self)
+        self.record_seconds += time.perf_counter() - self.started
         if self._batch is not None:
             self._open = self.micro_batch(self._batch, examples=self._examples)
             try:

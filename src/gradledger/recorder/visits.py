@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gradledger.gradient import Measured, Use, measure
 from gradledger.recorder.tracked import Tracked
-from gradledger.update import Realised
+from gradledger.update import Realised, precision_of
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class TensorVisits:
         dots: Inner product of the booked gradient with each direction, K x V.
         squared: Squared norm of the booked gradient, V.
         scaled: Squared norm times the squared update rate, V.
-        total: Sum of the booked gradients, shape of the tensor.
+        total: Sum of the booked gradients, shape of the tensor, in the format of the lines.
     """
 
     dots: NDArray[np.float64]
@@ -56,12 +56,13 @@ def measure_visits(
     """
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(int)
     flat = [direction.reshape(1, -1) for direction in directions]
-    stacked = flat[0] if len(flat) == 1 else torch.cat(flat)
+    compute = precision_of(entry.raw.dtype).compute
+    stacked = (flat[0] if len(flat) == 1 else torch.cat(flat)).to(compute)
     factor, scale = realised.incurred_factor, realised.gradient_scale
     transform = None if realised.mixing is None else partial(_mixed, realised, entry.raw.shape)
     dots = np.zeros((len(directions), offsets[-1]))
     squared, scaled = np.zeros(offsets[-1]), np.zeros(offsets[-1])
-    total = torch.zeros_like(entry.raw).reshape(-1)
+    total = torch.zeros(entry.raw.numel(), dtype=compute, device=entry.raw.device)
     by_micro_batch: dict[int, list[Use]] = {}
     for use in uses:
         by_micro_batch.setdefault(use.micro_batch, []).append(use)
@@ -70,6 +71,7 @@ def measure_visits(
         weights = together[0].weights
         if weights is None:
             weights = stacked.new_ones(forms[0].num_rows)
+        weights = weights.to(compute)
         measured = measure(
             forms, weights, stacked, 1.0 if scale is None else scale.reshape(-1), transform
         )

@@ -45,7 +45,7 @@ def test_every_command_has_json_and_a_help(command: object) -> None:
 
 
 #: Commands that need no run, or change one: the ledger only reads.
-NO_QUESTIONS = {"check", "demo", "forget"}
+NO_QUESTIONS = {"check", "demo", "doctor", "forget"}
 
 
 def test_commands_are_methods_of_the_ledger() -> None:

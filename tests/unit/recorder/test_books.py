@@ -171,6 +171,36 @@ def test_strict_notices_a_change_between_steps(adamw: Any, training: Any, tmp_pa
     assert caught.value.code == "B102"
 
 
+@pytest.mark.parametrize("place", ["parameter", "parameter data", "optimizer state"])
+def test_light_level_notices_a_change_between_steps(
+    place: str, adamw: Any, training: Any, tmp_path: Path
+) -> None:
+    run = training(adamw)
+    model, optimizer = run.build()
+    batch = {"x": torch.stack([item[0] for item in run.data()][:4])}
+
+    def train() -> None:
+        strict = {"level": "decisions", "on_imbalance": "strict"}
+        with gl.record(tmp_path / "run", model, optimizer, **strict) as recorder:
+            recorder.admit([{"x": row} for row in batch["x"]])
+            for number in range(20):
+                with recorder.step(batch, examples=range(4)):
+                    run.update(model, optimizer, batch["x"])
+                weight = model[0].weight
+                changed = {
+                    "parameter": weight.detach(),
+                    "parameter data": weight.data,
+                    "optimizer state": optimizer.state[weight]["exp_avg"],
+                }[place]
+                if number == 2:
+                    changed[0, 0] += 1e-7
+
+    with pytest.raises(BooksError) as caught:
+        train()
+    assert caught.value.code == "B102"
+    assert caught.value.where == "step 4"
+
+
 def test_unattributed_tensors_are_booked_and_named(
     adamw: Any, training: Any, tmp_path: Path
 ) -> None:
