@@ -182,16 +182,43 @@ FINDINGS: Final[dict[str, str]] = {
     "V109": "log is shorter than what was signed",
     "V110": "file does not belong to the log",
     "V111": "quorum of witnesses is not met",
+    "V112": "witness saw another history",
     # V2: leaves
     "V201": "leaf is malformed",
     "V202": "leaf is another run's",
     "V203": "file is in two leaves",
+    "V204": "leaf is out of order",
+    "V205": "leaf differs from the record",
     # V3: files that leaves commit to
     "V301": "file is missing",
     "V302": "file is altered",
     "V303": "rows differ from the leaf",
     "V304": "segment is not in the log",
     "V305": "commitments differ from the leaf",
+    "V306": "file differs from the manifest",
+    "V307": "file is in no leaf",
+    # V4: sequence of steps and visits
+    "V401": "steps are not dense",
+    "V402": "state changed between steps",
+    "V403": "visits do not fit their step",
+    "V404": "totals differ from the records",
+    "V405": "records cannot be read",
+    # V5: books
+    "V501": "lines do not add up to the change",
+    "V502": "books do not fit their step",
+    "V503": "books do not balance",
+    # V6: decisions
+    "V601": "decision is not what the policy says",
+    "V602": "policy text is not the one recorded",
+    "V603": "numbers of examples or decisions are not dense",
+    "V604": "commitments differ from the tables",
+    # V7: authority of visits
+    "V701": "visit rests on no admitted example",
+    "V702": "weight above the permitted one",
+    "V703": "content differs from what was admitted",
+    # V8: model states
+    "V801": "model state differs from its digest",
+    "V802": "final digest is not the model's",
     # V85: evidence
     "V851": "evidence is malformed",
     "V852": "leaf is not in the checkpoint",
@@ -208,5 +235,9 @@ FINDINGS: Final[dict[str, str]] = {
     "V901": "log is unsigned",
     "V902": "signatures were checked with the log's own keys only",
     "V903": "leaves wait for a checkpoint",
+    "V904": "run is not closed",
+    "V905": "decisions cannot be checked again",
+    "V906": "resume was cut off",
+    "V907": "witness knows nothing of the log",
     "V908": "absence cannot be proved for some sources",
 }

@@ -18,6 +18,7 @@ import pytest
 import gradledger as gl
 from gradledger.log import check_manifest
 from gradledger.segment import read_table
+from gradledger.verify import check_run
 
 ROOT = Path(__file__).resolve().parents[2]
 CALLS = ("open", "write", "fsync", "replace", "rename", "mkdir", "ftruncate")
@@ -91,6 +92,8 @@ def check(folder: Path, found: list[bytes] | None, expected: list[bytes]) -> Non
     assert read_table(folder, "steps")["step"].to_pylist() == [1, 2, 3, 4]
     assert len(read_table(folder, "visits")) == 10
     assert check_manifest(folder) == []
+    report = check_run(folder)
+    assert report.is_clean, str(report)
     assert not (folder / "run.lock").exists()
     json.loads((folder / "end.json").read_text())
 

@@ -47,6 +47,8 @@ FIELDS = {
     "erasure": "recorded_at what scope reason",
     "commitments": "source num_values sorted_root",
     "key": "recorded_at verifier_key replaces",
+    "files": "recorded_at",
+    "derived": "recorded_at what",
 }
 
 
@@ -157,18 +159,31 @@ def check_chain(heads: dict[int, bytes], leaves: list[dict], keys: list[str]) ->
     need(chain == keys, "keys of log.json")
 
 
-def check_files(run: Path, leaves: list[dict]) -> None:
-    seen = set()
-    for leaf in leaves:
+def places_of(leaves: list[dict]) -> dict[tuple[int, str], str]:
+    """Say where the files of each leaf lie: a resume moves them to its orphans."""
+    places, owners = {}, {}
+    for number, leaf in enumerate(leaves):
         for file in leaf["files"]:
-            path = run / file["path"]
+            path = file["path"]
+            need(path not in owners, f"{path} is in two leaves")
+            owners[path], places[number, path] = number, path
+            before = re.fullmatch(r"orphans/[^/]+/(.+)", path)
+            if leaf["kind"] == "resume" and before and before[1] in owners:
+                places[owners.pop(before[1]), before[1]] = path
+    return places
+
+
+def check_files(run: Path, leaves: list[dict]) -> None:
+    seen, places = set(), places_of(leaves)
+    for number, leaf in enumerate(leaves):
+        for file in leaf["files"]:
+            path = run / places[number, file["path"]]
             need(".." not in path.parts and not file["path"].startswith("/"), "path of a file")
             need(path.is_file() and not path.is_symlink(), f"{file['path']} lacks")
             content = path.read_bytes()
             same = len(content) == file["num_bytes"] and sha(content).hex() == file["sha256"]
             need(same, f"{file['path']} is altered")
-            need(file["path"] not in seen, f"{file['path']} is in two leaves")
-            seen.add(file["path"])
+            seen.add(places[number, file["path"]])
             if leaf["kind"] == "commitments":
                 values = [content[at : at + 32] for at in range(0, len(content), 32)]
                 need(values == sorted(set(values)), "commitments: order")

@@ -21,6 +21,7 @@ from gradledger.cli.exclude import exclude
 from gradledger.cli.first_use import first_use
 from gradledger.cli.follow import follow
 from gradledger.cli.info import info
+from gradledger.cli.key import KEY_COMMANDS
 from gradledger.cli.orphans import orphans
 from gradledger.cli.output import EXIT_ERROR, complain, say, to_json
 from gradledger.cli.policy import POLICY_COMMANDS
@@ -30,7 +31,9 @@ from gradledger.cli.states import states
 from gradledger.cli.steps import steps
 from gradledger.cli.timeline import matrix, timeline
 from gradledger.cli.trace import trace
+from gradledger.cli.verify import verify
 from gradledger.cli.whatif import whatif
+from gradledger.cli.witness import WITNESS_COMMANDS
 from gradledger.errors import GradledgerError
 from gradledger.query import inert
 
@@ -53,6 +56,7 @@ COMMANDS = (
     whatif,
     orphans,
     report,
+    verify,
     doctor,
     receipt,
     bundle,
@@ -73,6 +77,12 @@ GROUPS = (
         "statement",
         "State in a signed envelope how a model was trained, governed and verified.",
         STATEMENT_COMMANDS,
+    ),
+    ("key", "Make keys that sign or cosign logs, and show their public halves.", KEY_COMMANDS),
+    (
+        "witness",
+        "Keep what a log was, so that it cannot be cut or rewritten unseen.",
+        WITNESS_COMMANDS,
     ),
 )
 

@@ -16,17 +16,17 @@ _HEAD = """# Command line
 `gradledger` asks a recorded run; it reads only and needs no torch, except that `demo` trains,
 `doctor` examines a script or a model, `whatif` executes a run again where no result is stored yet,
 and `forget` destroys a salt and adds to the log. Every command but `demo`, `doctor`, `check`,
-`forget` and those of `policy` and `statement` is the method of the same name of what `gl.open`
-returns (`first-use` is `first_use`); those of `policy` are functions of the same name in
-`gradledger.policy`. This page is printed by `python -m gradledger.cli.reference`.
+`forget` and those of `policy`, `key`, `witness` and `statement` is the method of the same name of
+what `gl.open` returns (`first-use` is `first_use`); those of `policy` are functions of the same
+name in `gradledger.policy`. This page is printed by `python -m gradledger.cli.reference`.
 
 - Data goes to stdout, messages to stderr. `--json` writes the whole answer as JSON, tables in full;
   an error is then JSON on stderr.
 - Exit codes: 0 clean, 1 findings (`books`: a step is unbalanced or not finite; `states`: a
   state is not as recorded; `exclude`: something that was found was presented; `policy check`: a
-  mistake; `policy diff`: an example changes; `report`: a condition of `--fail-on` holds; `doctor`:
-  recording is stopped or limited; `absence`: it is there; `check`: a file is refused; `statement
-  verification`: something is wrong), 2 could
+  mistake; `policy diff`: an example changes; `report`: a condition of `--fail-on` holds;
+  `verify`: something is not as recorded; `doctor`: recording is stopped or limited; `absence`: it
+  is there; `check`: a file is refused; `statement verification`: something is wrong), 2 could
   not go on.
 - On a terminal `NO_COLOR` is obeyed; elsewhere pages are 100 columns wide and without colour.
 """

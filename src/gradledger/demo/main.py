@@ -15,6 +15,7 @@ from rich.console import Console
 
 from gradledger.demo.behaviours import demo_probes
 from gradledger.demo.data import DemoData, load_demo_data
+from gradledger.demo.integrity import demo_key, show_integrity
 from gradledger.demo.manifest import default_cache
 from gradledger.demo.model import recipe_of
 from gradledger.demo.present import present
@@ -62,7 +63,7 @@ def run(
         dtype: Format of the parameters.
 
     Returns:
-        0 where every step balances, 1 where one does not.
+        0 where every step balances and the run verifies, 1 where not.
 
     Raises:
         StorageError: The wheels are missing, or ``out`` holds something else.
@@ -71,7 +72,8 @@ def run(
     console = _console()
     done = demonstrate(size, out, cache, dtype, console)
     present(done, console)
-    return 0 if done.summary["balanced"] else 1
+    is_clean = show_integrity(done.run_dir, console)
+    return 0 if done.summary["balanced"] and is_clean else 1
 
 
 def default_run_dir(size: str) -> Path:
@@ -104,6 +106,7 @@ def demonstrate(
     training = Training(recipe, data.vocab_size, torch.from_numpy(data.tokens), data.columns, dtype)
     probes = demo_probes(data)
     model, optimizer = training.build()
+    key = demo_key(run_dir)
     recorder = record(
         run_dir,
         model,
@@ -117,6 +120,7 @@ def demonstrate(
         notes="demonstration",
         replay=ENTRY,
         replay_arguments=entry_arguments(data, now, dtype),
+        key=key,
     )
     _announce(recorder.grouping.coverage, console)
     with recorder, StepProgress(console, "training", recipe.steps, recorder) as progress:
@@ -129,6 +133,7 @@ def demonstrate(
             training.build,
             lambda again: training.run(again, progress.advance),
             probes=probes,
+            key=key,
         )
     clock.lap("settling_seconds")
     summary = summarise(run_dir, recorder, settled, data, clock.laps)

@@ -12,6 +12,7 @@ from gradledger.ledger.filters import named_filters
 from gradledger.ledger.handover import Handover
 from gradledger.ledger.past import Past
 from gradledger.ledger.pieces import Pieces
+from gradledger.ledger.verification import signed_log_of
 from gradledger.query import (
     Answer,
     Records,
@@ -259,7 +260,8 @@ class Ledger(Counterfactuals, Handover, Past, Pieces):
             QueryError: Q110 kind or date, Q111 no steps.
             StorageError: S113 a file of the run cannot be read.
         """
-        return make_report(self._records, self.path, kind, as_of=as_of)
+        signed = signed_log_of(self.path)
+        return make_report(self._records, self.path, kind, as_of=as_of, signed_log=signed)
 
     def close(self) -> None:
         """Let go of the files; nothing on disk changes."""

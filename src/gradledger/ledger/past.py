@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gradledger.errors import QueryError
 from gradledger.ledger.filters import named_filters
+from gradledger.ledger.verification import verify_run
+from gradledger.log import VerifierKey
 from gradledger.query import Answer, Records, Sought, Texts, diff, exclude, first_use, states
+from gradledger.verify import Report
 
 
 class Past:
@@ -53,6 +56,37 @@ class Past:
         filters = named_filters(example, content_class, where, columns)
         words = _read(text) if isinstance(text, Path) else text
         return exclude(self._records, Sought(filters, content, words, texts, threshold))
+
+    def verify(
+        self,
+        keys: Sequence[str | Path | VerifierKey] = (),
+        *,
+        quorum: str | Path | None = None,
+        witness: Sequence[str | Path] = (),
+        step: int | None = None,
+        example: int | None = None,
+    ) -> Report:
+        """Integrity: check the log, every file, and everything that the records say of each other.
+
+        Args:
+            keys: Verifier keys that the log must be signed by, as text or in files, from elsewhere
+                than the run.
+            quorum: File that says which witnesses must have cosigned.
+            witness: Folders of witnesses: what each saw last must be part of the log.
+            step: Check only the log, and what concerns this step.
+            example: Check only the log and the files, and what concerns this example.
+
+        Returns:
+            A report: ``is_clean``, ``findings`` with codes and places, ``to_dict``.
+
+        Raises:
+            LogError: L101 a key, L151 the quorum file.
+            QueryError: Q110 argument.
+            StorageError: S113 a file cannot be read.
+        """
+        return verify_run(
+            self._records.path, keys, quorum=quorum, witness=witness, step=step, example=example
+        )
 
     def states(self, *, check: bool = True) -> Answer:
         """State: list the stored model states, with digests, sizes, and whether they still fit.

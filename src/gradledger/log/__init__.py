@@ -8,11 +8,17 @@ rewrite it.
 
 from gradledger.log.absence import AbsenceReceipt, prove_absence
 from gradledger.log.checkpoint import UNSIGNED_HEAD, Checkpoint
-from gradledger.log.commitments import read_commitments, seal_commitments
+from gradledger.log.commitments import COMMITMENTS_FOLDER, read_commitments, seal_commitments
 from gradledger.log.cosigning import Cosigner, CosignRequest, cosign_log
 from gradledger.log.description import DESCRIPTION_NAME, LOG_FOLDER, LogDescription
 from gradledger.log.head import CHECKPOINT_NAME, HISTORY_FOLDER, UNSIGNED_NAME
-from gradledger.log.key_file import KEY_VARIABLE, key_from_environment, load_key, save_key
+from gradledger.log.key_file import (
+    KEY_VARIABLE,
+    key_from_environment,
+    load_key,
+    save_key,
+    signing_key,
+)
 from gradledger.log.keys import KeyKind, SigningKey, VerifierKey
 from gradledger.log.last_signed import LAST_SIGNED_NAME, LastSigned
 from gradledger.log.manifest import (
@@ -22,6 +28,7 @@ from gradledger.log.manifest import (
     Difference,
     FileEntry,
     check_manifest,
+    list_files,
     manifest_entries,
     write_manifest,
 )
@@ -30,14 +37,16 @@ from gradledger.log.quorum import QuorumPolicy
 from gradledger.log.reader import LogReader
 from gradledger.log.receipt import Receipt
 from gradledger.log.rows import RowReceipt, hash_rows, row_receipt, segment_leaf
+from gradledger.log.run_log import RunLog, describe_log, finish_log, has_log, place_before
 from gradledger.log.segment_rows import SegmentRows
 from gradledger.log.tile_proof import check_tile_files, tile_files
 from gradledger.log.waiting import WAITING_NAME, parse_waiting
-from gradledger.log.witness import DirectoryWitness
+from gradledger.log.witness import DirectoryWitness, last_witnessed
 from gradledger.log.writer import MAX_LEAF_BYTES, Log
 
 __all__ = [
     "CHECKPOINT_NAME",
+    "COMMITMENTS_FOLDER",
     "DESCRIPTION_NAME",
     "DIFFERENCE_CODES",
     "HISTORY_FOLDER",
@@ -67,23 +76,31 @@ __all__ = [
     "QuorumPolicy",
     "Receipt",
     "RowReceipt",
+    "RunLog",
     "SegmentRows",
     "SigningKey",
     "VerifierKey",
     "check_manifest",
     "check_tile_files",
     "cosign_log",
+    "describe_log",
+    "finish_log",
+    "has_log",
     "hash_rows",
     "key_from_environment",
+    "last_witnessed",
+    "list_files",
     "load_key",
     "manifest_entries",
     "parse_waiting",
+    "place_before",
     "prove_absence",
     "read_commitments",
     "row_receipt",
     "save_key",
     "seal_commitments",
     "segment_leaf",
+    "signing_key",
     "tile_files",
     "write_manifest",
 ]

@@ -64,6 +64,24 @@ def load_key(path: Path) -> SigningKey:
     return SigningKey.from_secret_text(content.decode("utf-8", "replace"), path)
 
 
+def signing_key(key: SigningKey | str | Path | None) -> SigningKey | None:
+    """Return the key that a caller asks to sign with.
+
+    Args:
+        key: The key or its file; None takes the file that ``GRADLEDGER_KEY`` names, where it is
+            set, else nothing is signed.
+
+    Raises:
+        LogError: The file is open to others or holds no key. Codes L101 and L102.
+        StorageError: The file cannot be read. Code S113.
+    """
+    if isinstance(key, SigningKey):
+        return key
+    if key is not None:
+        return load_key(Path(key))
+    return key_from_environment() if os.environ.get(KEY_VARIABLE) else None
+
+
 def key_from_environment() -> SigningKey:
     """Read the key file that ``GRADLEDGER_KEY`` names.
 

@@ -1,7 +1,8 @@
 """The manifest of a run: path, length and SHA-256 of every file, and the check against it.
 
 Left out are the manifest itself, the lock of a living writer, temporary files that a crash left
-behind (nothing reads them), and the folder of private salts, which may be destroyed on purpose.
+behind (nothing reads them), the folder of private salts, which may be destroyed on purpose, and the
+log, which has a root hash of its own and grows after the close.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from gradledger.errors import InputError, StorageError
+from gradledger.log.description import LOG_FOLDER
 from gradledger.segment import LOCK_NAME, cannot_read, is_temporary, read_json, write_json
 
 MANIFEST_FORMAT: Final = "gradledger.manifest/1"
@@ -31,6 +33,7 @@ DIFFERENCE_CODES: Final[dict[str, str]] = {
     "unsafe": "a link, a device or a path that leads out of the run",
 }
 
+_LEFT_OUT: Final = frozenset({MANIFEST_NAME, LOCK_NAME, PRIVATE_FOLDER, LOG_FOLDER})
 _CHUNK_BYTES: Final = 1 << 20
 _HEX_DIGITS: Final = frozenset("0123456789abcdef")
 
@@ -82,7 +85,7 @@ def write_manifest(run_dir: Path) -> str:
     """
     run_dir = Path(run_dir)
     entries = []
-    for path, odd in _files(run_dir):
+    for path, odd in list_files(run_dir):
         if odd:
             raise StorageError(
                 "S131",
@@ -91,7 +94,7 @@ def write_manifest(run_dir: Path) -> str:
                 where=str(run_dir),
                 hint="replace it by the file itself",
             )
-        entries.append(_entry(run_dir, path))
+        entries.append(file_entry(run_dir, path))
     record = {"format": MANIFEST_FORMAT, "files": sorted(entries, key=lambda entry: entry.path)}
     return write_json(run_dir / MANIFEST_NAME, record)
 
@@ -118,14 +121,14 @@ def check_manifest(run_dir: Path) -> list[Difference]:
     except (InputError, _MalformedError) as error:
         observed = error.observed if isinstance(error, InputError) else str(error)
         return [Difference("malformed", MANIFEST_NAME, observed, f"a {MANIFEST_FORMAT}")]
-    found = dict(_files(run_dir))
+    found = dict(list_files(run_dir))
     differences = [*_refusals(entries, found)]
     for path, entry in entries.items():
         if _escapes(path) or found.get(path):
             continue
         if path not in found:
             differences.append(Difference("missing", path, "no file", _shown(entry)))
-        elif (seen := _entry(run_dir, path, entry.num_bytes)) != entry:
+        elif (seen := file_entry(run_dir, path, entry.num_bytes)) != entry:
             differences.append(Difference("altered", path, _shown(seen), _shown(entry)))
     differences += [
         Difference("added", path, "a file", "no file of this name")
@@ -160,8 +163,12 @@ def _refusals(entries: dict[str, FileEntry], found: dict[str, str]) -> Iterator[
             yield Difference("unsafe", path, odd, "an ordinary file")
 
 
-def _files(run_dir: Path) -> Iterator[tuple[str, str]]:
-    """Yield the path of every file below the run, and what is odd about it."""
+def list_files(run_dir: Path) -> Iterator[tuple[str, str]]:
+    """Give the path of every file that a manifest names, and what is odd about it.
+
+    Raises:
+        StorageError: A folder cannot be read. Code S113.
+    """
     pending = [""]
     while pending:
         folder = pending.pop()
@@ -172,9 +179,7 @@ def _files(run_dir: Path) -> Iterator[tuple[str, str]]:
             raise cannot_read(run_dir / folder, error) from error
         for item in inside:
             path = f"{folder}/{item.name}" if folder else item.name
-            if is_temporary(item.name) or (
-                not folder and item.name in {MANIFEST_NAME, LOCK_NAME, PRIVATE_FOLDER}
-            ):
+            if is_temporary(item.name) or (not folder and item.name in _LEFT_OUT):
                 continue
             if item.is_dir(follow_symlinks=False):
                 pending.append(path)
@@ -194,8 +199,12 @@ def _oddity(item: os.DirEntry[str]) -> str:
     return ""
 
 
-def _entry(run_dir: Path, path: str, num_expected: int | None = None) -> FileEntry:
-    """Digest one file in chunks; one of another length than expected need not be read."""
+def file_entry(run_dir: Path, path: str, num_expected: int | None = None) -> FileEntry:
+    """Digest one file in chunks; one of another length than expected need not be read.
+
+    Raises:
+        StorageError: It cannot be read. Code S113.
+    """
     hasher, num_bytes = hashlib.sha256(), 0
     # A link that replaced the file since it was listed is not followed either.
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)

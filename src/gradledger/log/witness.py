@@ -109,4 +109,18 @@ class DirectoryWitness:
             raise refusal(403, "no signature by a known key", str(keys[0]))
 
     def _path(self, origin: str) -> Path:
-        return self._folder / f"{hashlib.sha256(origin.encode()).hexdigest()}.json"
+        return _memory_path(self._folder, origin)
+
+
+def last_witnessed(folder: Path, origin: str) -> LastSigned | None:
+    """Return what a witness saw last of a log; None where it saw nothing. Needs no key.
+
+    Raises:
+        LogError: Its memory is damaged. Code L132.
+        StorageError: It cannot be read. Code S113.
+    """
+    return read_last_signed(_memory_path(Path(folder), origin))
+
+
+def _memory_path(folder: Path, origin: str) -> Path:
+    return folder / f"{hashlib.sha256(origin.encode()).hexdigest()}.json"

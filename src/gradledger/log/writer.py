@@ -140,6 +140,16 @@ class Log:
         """The last checkpoint."""
         return self._reader.checkpoint
 
+    def leaves(self) -> Iterator[bytes]:
+        """Give all leaves, those that wait for the next checkpoint included.
+
+        Raises:
+            LogError: A bundle is damaged. Code L132.
+            StorageError: A file cannot be read. Code S113.
+        """
+        yield from self._reader.leaves()
+        yield from self._waiting.leaves
+
     def append(self, leaf: bytes) -> int:
         """Take a leaf; it is on the disk when this returns, and in the next checkpoint.
 

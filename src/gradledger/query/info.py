@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from gradledger.errors import GradledgerError
+from gradledger.log import LogReader, has_log
 from gradledger.query.answer import Answer, Column, Table
 from gradledger.query.measures import all_intervals
 from gradledger.query.orphans import resumes_table, unfinished
@@ -59,6 +61,7 @@ def _facts(records: Records) -> dict[str, Any]:
         or "not settled",
         "probes": [entry["name"] for entry in probe_records(records)] or "none",
         "metadata": metadata_columns(records),
+        "log": _log(records),
         "seeds": begin.seeds,
         "environment": begin.environment,
     }
@@ -73,6 +76,19 @@ def _facts(records: Records) -> dict[str, Any]:
     if begin.notes:
         facts["notes"] = begin.notes
     return facts
+
+
+def _log(records: Records) -> str:
+    """Say how long the log is and who signs it; whether it holds is for verification to say."""
+    if not has_log(records.path):
+        return "none: the run was recorded without one"
+    try:
+        reader = LogReader(records.path)
+    except GradledgerError as error:
+        return f"cannot be read: {error.observed}"
+    keys = reader.description.keys
+    signed = f"signed by {keys[-1]}" if keys else "unsigned: it shows accidents only"
+    return f"{reader.origin}, {reader.size} leaves, {signed} (see verify)"
 
 
 def _balance(records: Records) -> dict[str, Any]:

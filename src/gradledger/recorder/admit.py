@@ -29,6 +29,7 @@ from gradledger.recorder.recorded_admission import (
 )
 from gradledger.recorder.salts import Salts
 from gradledger.recorder.weights import FULL, DepthWeights
+from gradledger.segment import SealedSegment
 
 
 class Admitter:
@@ -41,6 +42,9 @@ class Admitter:
         profiles: Weights per block of every profile in force.
         verify_content: Whether items are digested now and compared when they are presented.
         recorded: In a resumed run, the admissions that stand; they are not decided again.
+
+    Attributes:
+        sealed: Segments of the last admission.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Admitter:
         self._run_dir, self._policy, self._now = run_dir, policy, now
         self._profiles, self._verify_content = profiles, verify_content
         self._num_decisions = 0
+        self.sealed: list[SealedSegment] = []
         self.salts = Salts(run_dir)
 
     def admit(
@@ -99,7 +104,7 @@ class Admitter:
         )
         # Salts first: without them the commitments could never be compared again.
         self.salts.save()
-        sealed = write_decisions(
+        self.sealed = write_decisions(
             self._run_dir,
             admission,
             self._num_decisions,
@@ -112,7 +117,7 @@ class Admitter:
             self._run_dir,
             (self._num_admissions, first, self._num_decisions),
             (table.num_rows, len(admission)),
-            sealed,
+            self.sealed,
         )
         self._num_admissions += 1
         self._num_decisions += len(admission)

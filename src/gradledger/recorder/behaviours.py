@@ -12,7 +12,7 @@ from torch import nn
 
 from gradledger.errors import InputError
 from gradledger.probe import Probe, is_step, probe_gradient, probe_value
-from gradledger.segment import SegmentWriter, make_folder, read_table
+from gradledger.segment import SealedSegment, SegmentWriter, make_folder, read_table
 from gradledger.state.torch_state import model_items
 from gradledger.state.weights_file import write_arrays
 
@@ -118,19 +118,18 @@ class Behaviours:
         self.seconds += time.perf_counter() - started
 
     def close(self, recorder: Recorder) -> None:
-        """Measure after the last step what was not due there, and seal."""
+        """Measure after the last step what was not due there."""
         step = recorder.num_steps
         missing = [probe for probe in self._probes if not probe.is_due(step)]
         self._measure(recorder, step, missing)
-        self.seal()
 
-    def seal(self) -> None:
-        """Write what was measured so far as one segment."""
+    def seal(self) -> SealedSegment | None:
+        """Write what was measured so far as one segment; return it, if there is one."""
         if self._rows:
             names, steps, values = zip(*self._rows, strict=True)
             self._writer.append({"probe": list(names), "step": list(steps), "value": list(values)})
             self._rows = []
-        self._writer.seal()
+        return self._writer.seal()
 
     def records(self) -> list[dict[str, Any]]:
         """Return what the begin record says of the probes."""

@@ -11,11 +11,13 @@ from typing import Any, Final
 from torch import nn, optim
 
 from gradledger.errors import InputError, StorageError
+from gradledger.log import SigningKey, describe_log, signing_key
 from gradledger.policy import Policy, load_policy, resolve_profile
 from gradledger.probe import Probe, check_probes
 from gradledger.recorder.admit import Admitter
 from gradledger.recorder.attach import Observation, observe
 from gradledger.recorder.behaviours import Behaviours
+from gradledger.recorder.describe import describe_optimizer, describe_policy
 from gradledger.recorder.environment import read_environment
 from gradledger.recorder.named_replay import named_replay
 from gradledger.recorder.recorder import Recorder
@@ -64,6 +66,7 @@ def record(
     notes: str = "",
     replay: str | None = None,
     replay_arguments: Mapping[str, Any] | None = None,
+    key: SigningKey | str | Path | None = None,
 ) -> Recorder:
     """Begin a run: book every change that the optimizer makes to the model.
 
@@ -100,6 +103,9 @@ def record(
         replay: ``"package.module:function"``, which returns what builds and trains this run again:
             ``(build, train)`` or ``(build, train, observe)``. Noted, never called while recording.
         replay_arguments: Keyword arguments of that function; values that JSON knows.
+        key: Key file that signs the log of the run, made by ``gradledger key generate``; None takes
+            the file that the environment variable ``GRADLEDGER_KEY`` names, and signs nothing
+            where there is none.
 
     Returns:
         The recorder, attached.
@@ -111,6 +117,8 @@ def record(
         InputError: A setting is not one of those allowed (I104), or a probe cannot be followed
             (I131 to I133).
         UpdateError: The optimizer cannot be booked.
+        LogError: The key cannot be read (L101, L102), or is not the one that signs the log of a
+            run that goes on (L136).
         PolicyError: The policy cannot be read, or a profile names a block that the model lacks.
     """
     given = {k: v for k, v in locals().items() if k not in ("run_dir", "model", "optimizer")}
@@ -121,7 +129,8 @@ def record(
     _check_choice("on_imbalance", on_imbalance, ON_IMBALANCE)
     behaviours = Behaviours(Path(run_dir), check_probes(probes), probe_weights_every)
     named = named_replay(replay, replay_arguments)
-    run_dir = Path(run_dir)
+    signer = signing_key(key)
+    run_dir, run_id = Path(run_dir), secrets.token_hex(16)
     going_on = resume and is_begun(run_dir)
     if not going_on:
         _refuse_content(run_dir, resume=resume)
@@ -157,17 +166,15 @@ def record(
     }
     begin = RunBegin(
         format=FORMAT,
-        run_id=secrets.token_hex(16),
+        run_id=run_id,
         created_at=moment.isoformat(),
         level=level,
         on_imbalance=on_imbalance,
         groups=(*(group.record for group in seen.grouping.groups), *seen.buffers.records),
         blocks=seen.grouping.blocks,
         coverage=seen.grouping.coverage,
-        optimizer=_describe_optimizer(optimizer, seen),
-        policy={}
-        if loaded is None
-        else {"id": loaded.id, "version": loaded.version, "digest": loaded.digest},
+        optimizer=describe_optimizer(optimizer, seen),
+        policy=describe_policy(loaded),
         opening_balance={
             **dict(opening or {"source": "not stated"}),
             "state": "states/step=0",
@@ -177,6 +184,7 @@ def record(
         environment=read_environment(model),
         settings=settings,
         notes=notes,
+        log=describe_log(run_id, signer),
     )
     prefixes = ("align", "gnorm", "unorm") if update_norms else ("align", "gnorm")
     numbers = [group.record.group for group in seen.grouping.groups]
@@ -191,6 +199,7 @@ def record(
         policy=loaded,
         moment=moment,
         behaviours=behaviours,
+        signer=signer,
     )
 
 
@@ -205,6 +214,7 @@ def _start(
     policy: Policy | None,
     moment: datetime,
     behaviours: Behaviours,
+    signer: SigningKey | None,
 ) -> Recorder:
     """Take the run's lock and begin it, or go on with it; whatever fails lets go of the lock."""
     settings = begin.settings
@@ -213,7 +223,7 @@ def _start(
     try:
         resumption = None
         if going_on:
-            begin = match_begin(read_recorded(run_dir), begin, run_dir)
+            begin = match_begin(read_recorded(run_dir, signer), begin, run_dir)
             moment = datetime.fromisoformat(begin.created_at)
             resumption = Resumption(run_dir, settings)
         elif policy is not None:
@@ -235,6 +245,7 @@ def _start(
             settings["state_every"],
             lock,
             behaviours=behaviours,
+            signer=signer,
             resumption=resumption,
         )
         return seen.recorder(*watched, journal)
@@ -269,19 +280,3 @@ def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
             expected="one of " + ", ".join(repr(choice) for choice in allowed),
             where="gl.record",
         )
-
-
-def _describe_optimizer(optimizer: optim.Optimizer, seen: Observation) -> dict[str, Any]:
-    plain = (bool, int, float, str, type(None))
-    return {
-        "family": seen.family,
-        "class": f"{type(optimizer).__module__}.{type(optimizer).__qualname__}",
-        "param_groups": [
-            {
-                name: float(value) if hasattr(value, "item") else value
-                for name, value in group.items()
-                if isinstance(value, plain) or name in ("betas", "lr")
-            }
-            for group in optimizer.param_groups
-        ],
-    }

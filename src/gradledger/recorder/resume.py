@@ -12,7 +12,14 @@ import pyarrow.compute as pc
 
 from gradledger.canon import to_plain
 from gradledger.errors import StorageError
-from gradledger.log import MANIFEST_NAME, write_manifest
+from gradledger.log import (
+    COMMITMENTS_FOLDER,
+    MANIFEST_NAME,
+    SigningKey,
+    finish_log,
+    has_log,
+    write_manifest,
+)
 from gradledger.recorder.behaviours import probe_weights_after
 from gradledger.recorder.environment import read_environment
 from gradledger.recorder.recorded_admission import AdmissionRecord, read_admissions
@@ -51,15 +58,17 @@ def is_unborn(run_dir: Path) -> bool:
     return names <= _BEFORE_OPENING and not stored_steps(run_dir)
 
 
-def read_recorded(run_dir: Path) -> dict[str, Any]:
+def read_recorded(run_dir: Path, signer: SigningKey | None) -> dict[str, Any]:
     """Return the begin record of a run that can go on.
 
     Raises:
         StorageError: The run is closed. Code S102.
     """
     if (run_dir / "end.json").exists():
-        if not (run_dir / MANIFEST_NAME).exists():
-            write_manifest(run_dir)  # Cut off between its last two files.
+        if not (run_dir / MANIFEST_NAME).exists():  # Cut off between its last files.
+            if has_log(run_dir):
+                finish_log(run_dir, signer)
+            write_manifest(run_dir)
         raise StorageError(
             "S102",
             observed="end.json",
@@ -96,6 +105,7 @@ def match_begin(recorded: Mapping[str, Any], asked: RunBegin, run_dir: Path) -> 
                 hint="resume with the model and settings of the run, or begin another run",
             )
     kept = {name: recorded[name] for name in ("run_id", "created_at", "notes")}
+    kept["log"] = recorded.get("log", {})
     kept |= {name: recorded[name] for name in ("opening_balance", "environment", "optimizer")}
     parts = {name: getattr(asked, name) for name in RunBegin.__dataclass_fields__}
     return RunBegin(**{**parts, **kept, "settings": recorded["settings"]})
@@ -152,6 +162,7 @@ class Resumption:
             *segments_after(self.run_dir, point.step),
             *(state_name(step) for step in stored_steps(self.run_dir) if step > point.step),
             *probe_weights_after(self.run_dir, point.step),
+            *_sealed_too_early(self.run_dir),
         ]
         record = self._record(recorder, point, moved, _explain(self.run_dir, commits, intents))
         write_json(_record_path(self.run_dir, self.number), asdict(record))
@@ -192,6 +203,12 @@ class Resumption:
             environment=read_environment(recorder.model),
             settings={name: self._settings[name] for name in sorted(FREE_SETTINGS)},
         )
+
+
+def _sealed_too_early(run_dir: Path) -> list[str]:
+    """Return commitments that were sealed at a close which did not come to its end."""
+    folder = run_dir / COMMITMENTS_FOLDER
+    return [COMMITMENTS_FOLDER] if folder.is_dir() else []
 
 
 def _seal_committed(run_dir: Path, commits: Sequence[Commit], sink: Sink) -> None:

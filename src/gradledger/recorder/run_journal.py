@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -12,14 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradledger.errors import BooksError, StorageError
-from gradledger.log import write_manifest
+from gradledger.log import SigningKey, write_manifest
 from gradledger.recorder.admit import Admitter
 from gradledger.recorder.behaviours import Behaviours
 from gradledger.recorder.examples import AdmittedDataset
+from gradledger.recorder.log_keeper import LogKeeper
 from gradledger.recorder.resume import Resumption
 from gradledger.recorder.sink import Sink
 from gradledger.recorder.states import proceed, state_name, store
 from gradledger.recorder.totals import Totals
+from gradledger.recorder.unbalanced import BAD_VERDICTS, unbalanced
 from gradledger.recorder.visit_rows import visit_rows
 from gradledger.recorder.write_ahead import WriteAhead
 from gradledger.recorder.write_counts import WriteCounts, write_counts
@@ -47,6 +48,7 @@ class RunJournal:
         state_every: Store the model state every so many steps; 0 for first and last only.
         lock: Held while the run is written.
         behaviours: Measures the probes.
+        signer: Key that signs the log; None where nobody does.
         resumption: Where the run was cut off before.
     """
 
@@ -60,46 +62,57 @@ class RunJournal:
         lock: RunLock,
         *,
         behaviours: Behaviours,
+        signer: SigningKey | None = None,
         resumption: Resumption | None = None,
     ) -> None:
         self._resumption, self._waiting, self._due = resumption, False, False
         self.run_dir, self.begin, self.totals = run_dir, begin, Totals()
         self._admitter, self._sink = admitter, sink
         self._state_every, self._lock = state_every, lock
-        self._behaviours = behaviours
+        self._behaviours, self._log = behaviours, LogKeeper(run_dir, signer)
         self._fingerprint = ""
         self._counts: WriteCounts = ()
         self._before: dict[str, str] = {}
         self._rows: list[dict[str, Any]] = []
         self._measures: Mapping[str, Any] = {}
-        self._started = time.perf_counter()
+        self._started, self._stored = time.perf_counter(), -1
         self._train_seconds = self._record_seconds = 0.0
-        self._stored = -1
 
     def open(self, recorder: Recorder) -> None:
         """Write the begin record and the opening state, or go on from a stored one."""
-        session = 0
+        try:
+            session = self._begin(recorder)
+            self._sink.write_ahead = WriteAhead(self.run_dir, session)
+        except BaseException:
+            self._log.close()
+            raise
+
+    def _begin(self, recorder: Recorder) -> int:
+        """Return the number of the session."""
         if self._resumption is None:
             write_json(self.run_dir / "run.json", asdict(self.begin))
             self._store_state(recorder)
+            self._sink.log = self._log.open()
             self._behaviours.after_step(recorder, 0, is_stored=True)
-        else:
-            session = self._resumption.number
-            point = self._resumption.open(recorder, self._sink)
-            self._stored, self._waiting = point.step, point.step > 0
-            self._restore_totals(point.loaded.position)
-            self._behaviours.go_on(recorder, point.step)
-        self._sink.write_ahead = WriteAhead(self.run_dir, session)
+            return 0
+        point = self._resumption.open(recorder, self._sink)
+        self._stored, self._waiting = point.step, point.step > 0
+        self._sink.log = self._log.open()
+        self._restore_totals(point.loaded.position)
+        self._behaviours.go_on(recorder, point.step)
+        return self._resumption.number
 
     def admit(self, recorder: Recorder, dataset: Any, metadata: Any) -> AdmittedDataset:
         """Decide a data set and write the decisions."""
-        return self._admitter.admit(
+        admitted = self._admitter.admit(
             dataset,
             metadata,
             recorder.examples,
             recorder.weights,
             lambda profiles: recorder.weights.refuse_coupled(profiles, recorder.coupled()),
         )
+        self._log.segments(self._admitter.sealed)
+        return admitted
 
     def commit(self, source: str, content: bytes) -> bytes:
         """Return the keyed commitment under the source's salt."""
@@ -194,8 +207,9 @@ class RunJournal:
         self._sink.add(visit_rows(recorder, step, self._measures), self._rows, row)
         self._due = bool(self._state_every) and step.number % self._state_every == 0
         self._behaviours.after_step(recorder, step.number, is_stored=self._due)
-        if verdict in ("unbalanced", "not finite") and self.begin.on_imbalance == "strict":
-            self._stop_unbalanced(step)
+        if verdict in BAD_VERDICTS and self.begin.on_imbalance == "strict":
+            self._sink.seal()
+            raise unbalanced(step.number, self._rows, self.begin.groups)
 
     def balance(self) -> str:
         """Say how the books stand: the largest residual, or how many steps do not balance."""
@@ -213,6 +227,8 @@ class RunJournal:
         if self._stored != recorder.num_steps:
             self._store_state(recorder)
         self._behaviours.close(recorder)
+        self._log.segments([self._behaviours.seal()])
+        self._log.commitments(recorder.examples)
         end = RunEnd(
             closed_at=datetime.now(UTC).isoformat(),
             num_steps=recorder.num_steps,
@@ -228,6 +244,7 @@ class RunJournal:
         )
         write_json(self.run_dir / "end.json", asdict(end))
         self._sink.close(remove_log=True)
+        self._log.end()
         write_manifest(self.run_dir)
 
     def abort(self) -> None:
@@ -236,14 +253,16 @@ class RunJournal:
             # The disk may have refused before: what is not sealed stands in the log.
             with contextlib.suppress(StorageError):
                 self._sink.seal()
-                self._behaviours.seal()
+                self._log.segments([self._behaviours.seal()])
+                self._log.publish()
         finally:
             self._sink.close()
+            self._log.close()
             self._lock.release()
 
     def _store_state(self, recorder: Recorder) -> None:
         self._sink.seal()
-        self._behaviours.seal()
+        self._log.segments([self._behaviours.seal()])
         position = {
             "fingerprint": self._fingerprint,
             "num_visits": self.totals.num_visits,
@@ -252,6 +271,7 @@ class RunJournal:
         }
         store(self.run_dir, recorder, position)
         self._stored, self._due = recorder.num_steps, False
+        self._log.state(recorder.num_steps)
 
     def _restore_totals(self, position: Mapping[str, Any]) -> None:
         self._fingerprint = position["fingerprint"]
@@ -269,29 +289,3 @@ class RunJournal:
             "record_seconds": self._record_seconds,
             "probe_seconds": self._behaviours.seconds,
         }
-
-    def _stop_unbalanced(self, step: Step) -> None:
-        self._sink.seal()
-        bad = [row for row in self._rows if row["verdict"] in ("unbalanced", "not finite")]
-        worst = max(bad, key=lambda row: max(row["residual_ratio"] or 0.0, _gap(row)))
-        name = next(g.name for g in self.begin.groups if g.group == worst["group"])
-        raise BooksError(
-            "B101",
-            observed=f"residual {worst['residual_ratio'] or 0.0:.3g}, "
-            f"gap {_gap(worst):.3g} ({_noise(worst)}{worst['verdict']})",
-            expected="both within the tolerance of the number format",
-            where=f"step {step.number}, parameter group {name}",
-            hint="the step is recorded; look at it with `gradledger books RUN --step "
-            f"{step.number}`, or record with on_imbalance='flag'",
-        )
-
-
-def _gap(row: Mapping[str, Any]) -> float:
-    """Gap ratio of a row; infinite where there is a gap and no visit was captured."""
-    return math.inf if row["gap_ratio"] is None else float(row["gap_ratio"])
-
-
-def _noise(row: Mapping[str, Any]) -> str:
-    """Say how much of a gap is no rounding noise, where that was asked."""
-    excess = row["gap_excess_ratio"]
-    return "" if excess is None else f"{excess:.3g} of it is no rounding noise; "

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from gradledger.log import RunLog
 from gradledger.recorder.write_ahead import VisitRows, WriteAhead
 from gradledger.schema import BOOKS, STEPS, VISITS
-from gradledger.segment import SegmentWriter
+from gradledger.segment import SealedSegment, SegmentWriter
 
 __all__ = ["Sealing", "Sink", "VisitRows"]
 
@@ -36,7 +37,8 @@ class Sink:
     """Gathers rows and seals visits, books and steps at the same step, in this order.
 
     Steps come last, so that a step that readers see has all of its visits and books. Until rows
-    are sealed they stand in the write-ahead log too, where there is one.
+    are sealed they stand in the write-ahead log too, where there is one; sealed segments go into
+    the run's log.
 
     Args:
         run_dir: The run.
@@ -61,6 +63,8 @@ class Sink:
         self._steps: list[Mapping[str, Any]] = []
         self._books: list[Mapping[str, Any]] = []
         self._num_rows = 0
+        self.log: RunLog | None = None
+        self._sealed: list[SealedSegment] = []
 
     def add(
         self, visits: VisitRows, books: Sequence[Mapping[str, Any]], step: Mapping[str, Any]
@@ -90,7 +94,12 @@ class Sink:
         self._visits, self._steps, self._books, self._num_rows = [], [], [], 0
         # A writer that the disk refused keeps its rows: the next seal tries again.
         for writer in self._writers.values():
-            writer.seal()
+            if (sealed := writer.seal()) is not None:
+                self._sealed.append(sealed)
+        if self.log is not None:
+            # What the disk refuses here is in neither lost: the next seal tries again.
+            self.log.add_segments(self._sealed)
+        self._sealed = []
         if self.write_ahead is not None:
             self.write_ahead.clear()
         self._sealed_at = time.monotonic()

@@ -25,7 +25,7 @@ from gradledger.replay.probed import Course, SettledProbe, courses
 from gradledger.replay.recorded import RecordedRun, RecordedVisit, load_weights
 from gradledger.replay.target import visit_columns
 from gradledger.schema import ACCRUAL_LINES, BUFFERS_LINE, PROBE_INTERVALS, PROBE_LINES
-from gradledger.segment import ROW_GROUP_ROWS, SegmentWriter
+from gradledger.segment import ROW_GROUP_ROWS, SealedSegment, SegmentWriter
 
 _VISITS_LINE: Final = ACCRUAL_LINES[0]
 #: Largest relative difference between a recorded value and the same probe measured again.
@@ -74,7 +74,7 @@ class Behaviours:
         self._active: list[Course] = []
         extra = {f"nats_{group['group']}": "float64" for group in self._groups}
         self._visits = SegmentWriter(run.run_dir, "probes/visits", extra)
-        self._sealed: list[str] = []
+        self._sealed: list[SealedSegment] = []
         self._lines: list[tuple[Any, ...]] = []
         self._intervals: list[tuple[Any, ...]] = []
 
@@ -127,7 +127,7 @@ class Behaviours:
             if now.stop == step:
                 self._close(course, self._now.pop(course.probe.name))
 
-    def finish(self) -> None:
+    def finish(self) -> list[SealedSegment]:
         """Seal the tables."""
         self._seal()
         for table, names, rows in (
@@ -136,12 +136,14 @@ class Behaviours:
         ):
             writer = SegmentWriter(self.run.run_dir, table, {})
             writer.append({name: [row[place] for row in rows] for place, name in enumerate(names)})
-            writer.seal()
+            if (sealed := writer.seal()) is not None:
+                self._sealed.append(sealed)
+        return self._sealed
 
     def discard(self) -> None:
         """Remove the segments that are written already."""
-        for name in self._sealed:
-            (self.run.run_dir / name).unlink(missing_ok=True)
+        for sealed in self._sealed:
+            (self.run.run_dir / sealed.name).unlink(missing_ok=True)
 
     def settled(self) -> dict[str, SettledProbe]:
         """Return the totals of every probe."""
@@ -237,7 +239,7 @@ class Behaviours:
     def _seal(self) -> None:
         sealed = self._visits.seal()
         if sealed is not None:
-            self._sealed.append(sealed.name)
+            self._sealed.append(sealed)
 
 
 def _moved(mean: Tensor, first: Tensor, last: Tensor) -> float:

@@ -13,7 +13,7 @@ from gradledger.recorder.recorder import Recorder
 from gradledger.replay.recorded import RecordedRun, RecordedVisit, load_weights
 from gradledger.replay.target import visit_columns
 from gradledger.schema import ACCRUAL_LINES
-from gradledger.segment import SegmentWriter
+from gradledger.segment import SealedSegment, SegmentWriter
 
 
 class Displacement:
@@ -77,9 +77,9 @@ class Displacement:
     def end(self, step: int) -> None:
         """Nothing is freed: all ends are held to the end of the pass."""
 
-    def finish(self) -> None:
+    def finish(self) -> list[SealedSegment]:
         """Seal both tables."""
-        self._visits.seal()
+        visits = self._visits.seal()
         rows = [
             (place, start, stop, number, line, self.lines[place][line][column], square[column])
             for place, (start, stop) in enumerate(self.intervals)
@@ -90,7 +90,7 @@ class Displacement:
         names = ("interval", "start_step", "stop_step", "group", "line", "dot", "displacement_sq")
         writer = SegmentWriter(self.run.run_dir, "displacement/lines", {})
         writer.append({name: [row[place] for row in rows] for place, name in enumerate(names)})
-        writer.seal()
+        return [segment for segment in (visits, writer.seal()) if segment is not None]
 
     def discard(self) -> None:
         """Nothing is written before the end."""

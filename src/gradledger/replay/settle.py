@@ -11,6 +11,7 @@ Shape legend: V visits of a step, G parameter groups.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradledger.errors import ReplayError
-from gradledger.log import write_manifest
+from gradledger.log import RunLog, SigningKey, has_log, signing_key, write_manifest
 from gradledger.probe import Probe
 from gradledger.recorder.recorder import Recorder
 from gradledger.recorder.step import Step
@@ -144,6 +145,8 @@ def settle(
     train: Train,
     intervals: Sequence[tuple[int, int]] | None = None,
     probes: Sequence[Probe] | Callable[[], Sequence[Probe]] = (),
+    *,
+    key: SigningKey | str | Path | None = None,
 ) -> Settled:
     """Execute a run again and book displacement shares and effects on probes of every visit.
 
@@ -155,13 +158,17 @@ def settle(
             whole run, with ``()`` none.
         probes: The probes of the run, all of them, or a function that builds them; without them
             only displacement is booked.
+        key: Key file that signs the run's log, where it is signed; None takes that of the
+            environment variable ``GRADLEDGER_KEY``.
 
     Returns:
         Shares by interval, line and group, and the totals of every probe. The tables
         ``displacement/visits`` and ``displacement/lines`` are added to the run, with probes also
-        ``probes/visits``, ``probes/lines`` and ``probes/intervals``, and its manifest is renewed.
+        ``probes/visits``, ``probes/lines`` and ``probes/intervals``; they are logged as derived,
+        and the manifest is renewed.
 
     Raises:
+        LogError: The run's log is signed, and the key is not the one that signs it. Code L136.
         ReplayError: The run cannot be executed again as it was (R101 to R105), is settled
             already (R106), or the probes are not those that were recorded (R121).
 
@@ -179,15 +186,19 @@ def settle(
     displacement = Displacement(run, wanted)
     behaviours = Behaviours(run, supplied) if supplied else None
     targets: list[Target] = [displacement, *([behaviours] if behaviours else [])]
-    try:
-        rerun(run, build, train, SettlingObserver(run, targets))
-        for target in targets:
-            target.finish()
-    except BaseException:
-        for target in targets:
-            target.discard()
-        raise
-    write_manifest(run.run_dir)
+    # The log is held from here on: a key that does not fit is refused before the pass.
+    with RunLog(run.run_dir, signing_key(key)) if has_log(run.run_dir) else nullcontext() as log:
+        try:
+            rerun(run, build, train, SettlingObserver(run, targets))
+            sealed = [segment for target in targets for segment in target.finish()]
+        except BaseException:
+            for target in targets:
+                target.discard()
+            raise
+        if log is not None:
+            log.add_derived("settling", sealed)
+            log.publish()
+        write_manifest(run.run_dir)
     return Settled(run.num_steps, displacement.shares(), behaviours.settled() if behaviours else {})
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gradledger.recorder.recorder import Recorder
 from gradledger.replay.recorded import RecordedVisit
+from gradledger.segment import SealedSegment
 
 
 class Target(Protocol):
@@ -36,8 +37,8 @@ class Target(Protocol):
     def end(self, step: int) -> None:
         """The step is over: everything of it was added."""
 
-    def finish(self) -> None:
-        """Seal what was added up."""
+    def finish(self) -> list[SealedSegment]:
+        """Seal what was added up; return the segments."""
 
     def discard(self) -> None:
         """Remove what was written, because the pass failed."""

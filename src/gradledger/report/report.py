@@ -11,7 +11,7 @@ from gradledger.errors import QueryError
 from gradledger.query import inert
 from gradledger.query.names import allowed
 from gradledger.query.records import Records
-from gradledger.report.evidence import Evidence, Figure
+from gradledger.report.evidence import Evidence, Figure, SignedLog
 from gradledger.report.gate import Violation, parse_gate, violations
 from gradledger.report.render_json import document
 from gradledger.report.renderers import RENDERERS
@@ -112,7 +112,12 @@ class Report:
 
 
 def make_report(
-    records: Records, run_dir: Path, kind: str = "rights", *, as_of: str | None = None
+    records: Records,
+    run_dir: Path,
+    kind: str = "rights",
+    *,
+    as_of: str | None = None,
+    signed_log: SignedLog | None = None,
 ) -> Report:
     """Gather a report on a run.
 
@@ -121,10 +126,11 @@ def make_report(
         run_dir: Its directory, as the caller named it.
         kind: ``rights`` or ``safety``.
         as_of: Date or moment for which rights are judged; by default the close of the run.
+        signed_log: The signed log, where the run has one and it was checked.
 
     Raises:
         QueryError: Q110 kind or date, Q111 no steps.
         StorageError: S113 a file of the run cannot be read.
     """
     gather = KINDS[allowed("report", kind, tuple(KINDS))]
-    return Report(gather(records, as_of=as_of), run_dir)
+    return Report(gather(records, as_of=as_of, signed_log=signed_log), run_dir)

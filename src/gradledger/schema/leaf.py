@@ -198,10 +198,38 @@ class KeyLeaf(Leaf):
     replaces: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class FilesLeaf(Leaf):
+    """Files of the run that no other leaf names.
+
+    Attributes:
+        recorded_at: ISO 8601 UTC.
+    """
+
+    kind: str = field(default="files", init=False)
+    recorded_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DerivedLeaf(Leaf):
+    """The segments behind it were computed from the run after its end; they are no record of it.
+
+    Attributes:
+        recorded_at: ISO 8601 UTC.
+        what: What computed them, such as ``settling``.
+    """
+
+    kind: str = field(default="derived", init=False)
+    recorded_at: str
+    what: str
+
+
 #: Kind -> class of the leaf.
 LEAF_KINDS: Final[dict[str, type[Leaf]]] = {
     "commitments": CommitmentsLeaf,
+    "derived": DerivedLeaf,
     "erasure": ErasureLeaf,
+    "files": FilesLeaf,
     "key": KeyLeaf,
     "policy": PolicyLeaf,
     "resume": ResumeLeaf,

@@ -30,6 +30,7 @@ class RunBegin:
         environment: Versions, threads, device, determinism flags.
         settings: Every setting of the recorder.
         notes: Free text by the caller.
+        log: Origin of the run's log, and the key that signs it (empty where nobody does).
     """
 
     format: str
@@ -47,6 +48,7 @@ class RunBegin:
     environment: dict[str, Any]
     settings: dict[str, Any]
     notes: str = ""
+    log: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -154,6 +154,15 @@ PROBE_INTERVALS: Final[Columns] = {
     "residual": "float64",  # measured - explained: curvature within the interval
 }
 
+#: Tables that are computed from a run after its end.
+DERIVED_TABLES: Final = (
+    "displacement/visits",
+    "displacement/lines",
+    "probes/visits",
+    "probes/lines",
+    "probes/intervals",
+)
+
 TABLES: Final[dict[str, Columns]] = {
     "decisions/examples": EXAMPLES,
     "decisions/distinct": DECISIONS,

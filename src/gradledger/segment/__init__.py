@@ -17,10 +17,17 @@ from gradledger.segment.files import (
 )
 from gradledger.segment.lock import LOCK_NAME, RunLock
 from gradledger.segment.orphans import ORPHANS, orphan_folder, orphan_folders, set_aside
-from gradledger.segment.reader import read_segment, read_table, segment_files, step_range
+from gradledger.segment.reader import (
+    read_segment,
+    read_table,
+    segment_files,
+    segment_of,
+    step_range,
+)
 from gradledger.segment.rows import encode_rows, row_layout
+from gradledger.segment.sealed import SealedSegment
 from gradledger.segment.tabular import TABLE_SUFFIXES, read_tabular, write_tabular
-from gradledger.segment.writer import ROW_GROUP_ROWS, SealedSegment, SegmentWriter
+from gradledger.segment.writer import ROW_GROUP_ROWS, SegmentWriter
 
 __all__ = [
     "ARROW_TYPES",
@@ -52,6 +59,7 @@ __all__ = [
     "read_tabular",
     "row_layout",
     "segment_files",
+    "segment_of",
     "set_aside",
     "step_range",
     "sync_folder",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from gradledger.errors import StorageError
 from gradledger.segment.arrow import arrow_schema
 from gradledger.segment.files import cannot_read
 from gradledger.segment.orphans import orphan_folders
+from gradledger.segment.sealed import SealedSegment
 
 _SEGMENT_NAME: Final = re.compile(r"part-\d{6,}\.parquet")
 
@@ -105,6 +107,26 @@ def step_range(path: Path, column: str = "step") -> tuple[int, int] | None:
     if not ranges:
         return None
     return min(item.min for item in ranges), max(item.max for item in ranges)
+
+
+def segment_of(run_dir: Path, path: Path) -> SealedSegment:
+    """Return what ``SegmentWriter.seal`` returned for a segment, from the file itself.
+
+    Raises:
+        StorageError: It cannot be read. Codes S113 and S115.
+    """
+    try:
+        with path.open("rb") as file:
+            sha256, num_bytes = hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
+        with pq.ParquetFile(path) as parquet:
+            num_rows, names = parquet.metadata.num_rows, parquet.schema_arrow.names
+    except pa.ArrowException as error:
+        raise _unreadable(str(error)[:300], "a sealed segment", str(path)) from error
+    except OSError as error:
+        raise cannot_read(path, error) from error
+    smallest, largest = (step_range(path) or (None, None)) if "step" in names else (None, None)
+    name = path.relative_to(run_dir).as_posix()
+    return SealedSegment(name, num_rows, smallest, largest, sha256, num_bytes)
 
 
 def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:

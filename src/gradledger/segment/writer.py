@@ -11,7 +11,6 @@ import contextlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +22,7 @@ from gradledger.segment.arrow import arrow_schema, misfit
 from gradledger.segment.columns import FLOAT32_BITS, to_arrow
 from gradledger.segment.files import AtomicFile
 from gradledger.segment.reader import next_segment
+from gradledger.segment.sealed import SealedSegment
 
 #: Rows of a row group: what one thread of a reader scans at a time.
 ROW_GROUP_ROWS: Final = 131_072
@@ -31,27 +31,6 @@ COMPRESSION_LEVEL: Final = 3
 #: smaller than level 3 (17.5 against 18.3 MB for a million identifiers) in half of the time.
 _HEX_LEVEL: Final = 1
 _HEX_COLUMNS: Final = ("example_id", "content")
-
-
-@dataclass(frozen=True)
-class SealedSegment:
-    """A segment file on the disk.
-
-    Attributes:
-        name: Path below the run, with slashes.
-        num_rows: Rows.
-        min_step: Smallest step; None where the table has no steps.
-        max_step: Largest step; None likewise.
-        sha256: Digest of the file, 64 hex digits.
-        num_bytes: Length of the file.
-    """
-
-    name: str
-    num_rows: int
-    min_step: int | None
-    max_step: int | None
-    sha256: str
-    num_bytes: int
 
 
 class SegmentWriter:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,32 +12,16 @@ from gradledger.log import LOG_FOLDER, QuorumPolicy, VerifierKey
 from gradledger.schema import Leaf
 from gradledger.verify.files import check_files
 from gradledger.verify.finding import Finding
+from gradledger.verify.recorded import Scope
+from gradledger.verify.records import check_all_records
+from gradledger.verify.report import Report, make_report
 from gradledger.verify.signatures import check_signatures
 from gradledger.verify.statements import read_bytes, read_statements
 from gradledger.verify.tree import check_tree
+from gradledger.verify.witnessed import check_witnessed
 
 _BEGIN_NAME: Final = "run.json"
-
-
-@dataclass(frozen=True)
-class Report:
-    """What verification found.
-
-    Attributes:
-        findings: All findings and notices, in the order of the checks.
-    """
-
-    findings: tuple[Finding, ...]
-
-    @property
-    def is_clean(self) -> bool:
-        """Whether nothing is wrong; notices do not count."""
-        return all(finding.is_notice for finding in self.findings)
-
-    @property
-    def exit_code(self) -> int:
-        """0 where the run is clean, 1 where something is wrong."""
-        return 0 if self.is_clean else 1
+_ALL: Final = Scope()
 
 
 def check_log(
@@ -68,22 +51,33 @@ def check_run(
     run_dir: Path,
     trusted: Sequence[VerifierKey] = (),
     quorum: QuorumPolicy | None = None,
+    *,
+    witnessed: Sequence[Path] = (),
+    scope: Scope = _ALL,
+    on_progress: Callable[[str], None] = lambda _: None,
 ) -> Report:
-    """Check the log of a run and every file that its leaves commit to.
+    """Check the log of a run, every file that its leaves commit to, and what the records say.
 
     Args:
         run_dir: The run; nobody should be writing it.
         trusted: As for ``check_log``.
         quorum: As for ``check_log``.
+        witnessed: Folders of witnesses: what each saw last must be part of this log.
+        scope: Only what concerns a step or an example; the log itself is checked whole.
+        on_progress: Told in a few words what is checked next.
 
     Raises:
+        LogError: The memory of a witness cannot be read. Code L132.
         StorageError: A file cannot be read, so that nothing can be said. Code S113.
     """
     run_dir = _existing(run_dir)
+    on_progress("log")
     findings, leaves = _check_log(run_dir, trusted, quorum)
+    findings += check_witnessed(run_dir, witnessed)
     if leaves is not None:
-        findings += check_files(run_dir, leaves)
-    return Report(tuple(findings))
+        findings += check_files(run_dir, leaves, scope, on_progress)
+        findings += check_all_records(run_dir, leaves, scope, on_progress)
+    return make_report(run_dir, findings)
 
 
 def _check_log(

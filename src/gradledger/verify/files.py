@@ -3,85 +3,156 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 from gradledger.canon import ROW_FORMAT
 from gradledger.errors import GradledgerError, LogError
-from gradledger.log import hash_rows, read_commitments
+from gradledger.log import hash_rows, list_files, place_before, read_commitments
 from gradledger.merkle import leaf_hash, root_hash
-from gradledger.schema import TABLES, CommitmentsLeaf, FileDigest, Leaf, SegmentLeaf
-from gradledger.segment import cannot_read, segment_files
+from gradledger.schema import (
+    TABLES,
+    CommitmentsLeaf,
+    FileDigest,
+    Leaf,
+    ResumeLeaf,
+    RunEndLeaf,
+    SegmentLeaf,
+)
+from gradledger.segment import cannot_read, orphan_folders, segment_files
 from gradledger.verify.finding import Finding
+from gradledger.verify.recorded import Scope
+
+_ALL: Final = Scope()
 
 
-def check_files(run_dir: Path, leaves: Sequence[Leaf | None]) -> list[Finding]:
-    """Check every file that a leaf commits to, and look for segments that none does.
+def check_files(
+    run_dir: Path,
+    leaves: Sequence[Leaf | None],
+    scope: Scope = _ALL,
+    on_progress: Callable[[str], None] = lambda _: None,
+) -> list[Finding]:
+    """Check every file that a leaf commits to, and look for what none does.
+
+    Args:
+        run_dir: The run.
+        leaves: Its leaves, None where one is malformed.
+        scope: Segments of other steps are passed over.
+        on_progress: Told the place of every leaf before its files are read.
 
     Raises:
         StorageError: A file cannot be read. Code S113.
     """
-    findings: list[Finding] = []
-    owners: dict[str, int] = {}
+    places, findings = _places(leaves)
+    for index, leaf in enumerate(leaves):
+        if leaf is None or (
+            isinstance(leaf, SegmentLeaf) and not scope.covers(leaf.min_step, leaf.max_step)
+        ):
+            continue
+        on_progress(f"leaf {index}")
+        findings += _check_leaf(run_dir, leaf, index, places)
+    named = {path for file_places in places for path in file_places.values()}
+    segments = {
+        path.relative_to(run_dir).as_posix()
+        for table in TABLES
+        for path in segment_files(run_dir, table)
+    }
+    for name in sorted(segments - named):
+        findings.append(Finding("V304", name, "a segment", "one that a leaf commits to"))
+    if any(isinstance(leaf, RunEndLeaf) for leaf in leaves):
+        rest = {path for path, _ in list_files(run_dir)} - named - segments
+        for name in sorted(rest):
+            findings.append(Finding("V307", name, "a file", "one that a leaf names"))
+    return findings
+
+
+def _places(leaves: Sequence[Leaf | None]) -> tuple[list[dict[str, str]], list[Finding]]:
+    """Return, for every leaf, where each of its files lies now.
+
+    What a resume set aside lies among the orphans, where the leaf of the resume names it; its old
+    place is free from then on.
+    """
+    places: list[dict[str, str]] = [{} for _ in leaves]
+    findings, owners = [], dict[str, int]()
     for index, leaf in enumerate(leaves):
         for file in leaf.files if leaf else ():
             if file.path in owners:
                 other = f"also in leaf {owners[file.path]}"
                 findings.append(Finding("V203", file.path, other, f"leaf {index} alone"))
             owners.setdefault(file.path, index)
-        if leaf is not None:
-            findings += _check_leaf(run_dir, leaf, index)
-    for table in TABLES:
-        for path in segment_files(run_dir, table):
-            name = path.relative_to(run_dir).as_posix()
-            if name not in owners:
-                findings.append(Finding("V304", name, "a segment", "one that a leaf commits to"))
-    return findings
+            places[index][file.path] = file.path
+            before = place_before(file.path) if isinstance(leaf, ResumeLeaf) else ""
+            if before in owners:
+                places[owners.pop(before)][before] = file.path
+    return places, findings
 
 
-def _check_leaf(run_dir: Path, leaf: Leaf, index: int) -> Iterator[Finding]:
+def _check_leaf(
+    run_dir: Path, leaf: Leaf, index: int, places: Sequence[Mapping[str, str]]
+) -> Iterator[Finding]:
     sound = True
     for file in leaf.files:
-        wrong = _check_file(run_dir, file, index)
+        wrong = _check_file(run_dir, file, places[index][file.path], index)
         if wrong:
-            sound = False
+            sound &= wrong.is_notice
             yield wrong
     if not sound:
         return
     if isinstance(leaf, SegmentLeaf):
-        yield from _check_segment(run_dir, leaf, index)
+        yield from _check_segment(run_dir, leaf, index, places[index])
     elif isinstance(leaf, CommitmentsLeaf):
-        yield from _check_commitments(run_dir, leaf, index)
+        yield from _check_commitments(run_dir, leaf, index, places[index])
 
 
-def _check_file(run_dir: Path, file: FileDigest, index: int) -> Finding | None:
+def _check_file(run_dir: Path, file: FileDigest, place: str, index: int) -> Finding | None:
     parts = PurePosixPath(file.path).parts
     if not parts or ".." in parts or file.path.startswith("/") or "\0" in file.path:
         return Finding("V201", f"leaf {index}", f"the path {file.path!r}", "a path below the run")
-    path, digest = run_dir / file.path, hashlib.sha256()
+    path = run_dir / place
     if path.is_symlink() or not path.is_file():
+        aside = [
+            folder / file.path
+            for folder in orphan_folders(run_dir).values()
+            if (folder / file.path).is_file()
+        ]
+        if place == file.path and any(_digest(path) == _said(file) for path in aside):
+            return Finding("V906", file.path, "set aside", "a leaf of the resume that did so")
         return Finding("V301", file.path, "no ordinary file", f"as leaf {index} says")
-    try:
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256")
-            num_bytes = stream.tell()
-    except OSError as error:
-        raise cannot_read(path, error) from error
-    if (num_bytes, digest.hexdigest()) != (file.num_bytes, file.sha256):
-        observed = f"{num_bytes} bytes, SHA-256 {digest.hexdigest()}"
+    found = _digest(path)
+    if found != _said(file):
+        observed = f"{found[0]} bytes, SHA-256 {found[1]}"
         expected = f"{file.num_bytes} bytes, {file.sha256}, as leaf {index} says"
-        return Finding("V302", file.path, observed, expected)
+        return Finding("V302", place, observed, expected)
     return None
 
 
-def _check_segment(run_dir: Path, leaf: SegmentLeaf, index: int) -> Iterator[Finding]:
+def _said(file: FileDigest) -> tuple[int, str]:
+    return file.num_bytes, file.sha256
+
+
+def _digest(path: Path) -> tuple[int, str]:
+    try:
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256")
+            return stream.tell(), digest.hexdigest()
+    except OSError as error:
+        raise cannot_read(path, error) from error
+
+
+def _check_segment(
+    run_dir: Path, leaf: SegmentLeaf, index: int, places: Mapping[str, str]
+) -> Iterator[Finding]:
     if len(leaf.files) != 1 or leaf.row_format != ROW_FORMAT:
         observed = f"{len(leaf.files)} files, rows in {leaf.row_format!r:.60}"
         yield Finding("V201", f"leaf {index}", observed, f"one file, rows in {ROW_FORMAT}")
         return
     name = leaf.files[0].path
     try:
-        layout, hashes = hash_rows(run_dir / name)
+        path = run_dir / places[name]
+        if not path.is_file():
+            return  # set aside by a resume that was cut off, which its file says
+        layout, hashes = hash_rows(path)
     except GradledgerError as error:
         yield Finding("V303", name, error.observed, "rows that can be read")
         return
@@ -98,10 +169,12 @@ def _check_segment(run_dir: Path, leaf: SegmentLeaf, index: int) -> Iterator[Fin
             yield Finding("V303", name, f"{field} {value}", expected)
 
 
-def _check_commitments(run_dir: Path, leaf: CommitmentsLeaf, index: int) -> Iterator[Finding]:
+def _check_commitments(
+    run_dir: Path, leaf: CommitmentsLeaf, index: int, places: Mapping[str, str]
+) -> Iterator[Finding]:
     for file in leaf.files:
         try:
-            values = read_commitments(run_dir / file.path)
+            values = read_commitments(run_dir / places[file.path])
         except LogError as error:
             yield Finding("V305", file.path, error.observed, error.expected)
             continue

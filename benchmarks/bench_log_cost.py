@@ -1,0 +1,107 @@
+"""Log, intent, commit and fingerprints cost at most 2 % of a training step.
+
+Caveat: their calls are timed inside a recorded run, two threads, on a noisy machine; sealing,
+leaves and a checkpoint are charged in full to the 20 steps between two of them, though by default
+a minute lies between. Writing a model state is not charged, its leaf is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from benchmarks.decoder import ROWS, build_decoder, random_windows, train_step
+from benchmarks.figure import Figure, middle
+from torch import optim
+
+import gradledger as gl
+from gradledger.log import RunLog, SigningKey
+from gradledger.recorder import run_journal
+from gradledger.recorder.sink import Sink
+from gradledger.recorder.write_ahead import WriteAhead
+
+WARMUPS, STEPS = 3, 20
+
+
+def measure() -> list[Figure]:
+    """Take the seconds of every part, over those of plain steps that take turns with it."""
+    torch.set_num_threads(2)
+    tokens = random_windows(ROWS)
+    model, optimizer = _trainer()
+    plain = _trainer()
+    spent: dict[str, float] = {}
+    plain_seconds: list[float] = []
+    with TemporaryDirectory() as folder:
+        key = SigningKey.generate("benchmarks.test/cost")
+        run = gl.record(
+            Path(folder) / "run", model, optimizer, key=key, state_every=STEPS, seal_seconds=0.0
+        )
+        run.admit([{"tokens": row} for row in tokens])
+        with _timed(spent):
+            for number in range(WARMUPS + STEPS):
+                if number == WARMUPS:
+                    spent.clear()
+                start = perf_counter()
+                train_step(*plain, tokens)
+                plain_seconds.append(perf_counter() - start)
+                with run.step({"tokens": tokens}, examples=range(ROWS)):
+                    train_step(model, optimizer, tokens)
+            run.close()
+    step_seconds, spread = middle(plain_seconds[WARMUPS:])
+    shares = {name: seconds / STEPS / step_seconds for name, seconds in spent.items()}
+    caveat = "of a plain step: " + ", ".join(
+        f"{name} {100 * share:.2f} %" for name, share in sorted(shares.items())
+    )
+    return [
+        Figure(
+            "log.step_cost", 1 + sum(shares.values()), "ratio", "lower", 1.02, 1.01, caveat=caveat
+        ),
+        Figure("log.plain_step", step_seconds, "seconds", spread=spread),
+    ]
+
+
+@contextmanager
+def _timed(spent: dict[str, float]) -> Iterator[None]:
+    """Add the seconds of every call to its name; a call inside another counts once."""
+    depth = 0
+
+    def timing(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            nonlocal depth
+            depth += 1
+            start = perf_counter()
+            try:
+                return call(*args, **kwargs)
+            finally:
+                depth -= 1
+                if not depth:
+                    spent[name] = spent.get(name, 0.0) + perf_counter() - start
+
+        return timed
+
+    places: tuple[tuple[Any, str, str], ...] = (
+        (run_journal, "training_fingerprint", "fingerprint"),
+        (run_journal, "rng_fingerprint", "fingerprint"),
+        (WriteAhead, "intend", "intent"),
+        (WriteAhead, "commit", "commit"),
+        (Sink, "seal", "seal"),
+        (RunLog, "add_state", "leaf of a state"),
+        (RunLog, "add_end", "end"),
+        (RunLog, "publish", "checkpoint"),
+    )
+    with ExitStack() as stack:
+        for owner, attribute, name in places:
+            call = timing(name, getattr(owner, attribute))
+            stack.enter_context(patch.object(owner, attribute, call))
+        yield
+
+
+def _trainer() -> tuple[torch.nn.Module, optim.Optimizer]:
+    model = build_decoder()
+    return model, optim.AdamW(model.parameters(), lr=1e-3)

@@ -1,0 +1,77 @@
+"""The run's log in the hands of a journal: opened once the run is born, closed with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gradledger.log import RunLog, SigningKey
+from gradledger.recorder.commitments import all_commitments
+from gradledger.recorder.examples import Examples
+from gradledger.segment import SealedSegment
+
+
+class LogKeeper:
+    """Appends leaves for what a journal seals; before the log is open, nothing is kept back.
+
+    What is sealed earlier is taken up when the log is opened.
+
+    Args:
+        run_dir: The run.
+        signer: Key that signs; None where nobody does.
+    """
+
+    def __init__(self, run_dir: Path, signer: SigningKey | None) -> None:
+        self._run_dir, self._signer = run_dir, signer
+        self._log: RunLog | None = None
+        self._pending: list[SealedSegment] = []
+
+    def open(self) -> RunLog:
+        """Begin the log, or go on with it; it takes up what is sealed already.
+
+        Raises:
+            LogError: The key does not fit the log (L136), or it is damaged (L132).
+            StorageError: The disk refuses. Code S112.
+        """
+        self._log = RunLog(self._run_dir, self._signer)
+        self._log.take_up()
+        self._log.publish()
+        return self._log
+
+    def segments(self, sealed: Sequence[SealedSegment | None]) -> None:
+        """Append segments that were sealed; None stands for one without rows.
+
+        Raises:
+            StorageError: The disk refuses; the next call tries again. Code S112.
+        """
+        if self._log is not None:
+            self._pending += [segment for segment in sealed if segment is not None]
+            self._log.add_segments(self._pending)
+            self._pending = []
+
+    def state(self, step: int) -> None:
+        """Append a stored model state, and publish."""
+        if self._log is not None:
+            self._log.add_state(step)
+            self._log.publish()
+
+    def commitments(self, examples: Examples) -> None:
+        """Seal what absence is proved against; all visits are sealed."""
+        if self._log is not None:
+            self._log.add_commitments(all_commitments(self._run_dir, examples))
+
+    def end(self) -> None:
+        """Append the end of the run, and publish."""
+        if self._log is not None:
+            self._log.add_end()
+            self._log.publish()
+
+    def publish(self) -> None:
+        """Put what was appended under a checkpoint."""
+        if self._log is not None:
+            self._log.publish()
+
+    def close(self) -> None:
+        """Let go of the log."""
+        if self._log is not None:
+            self._log.close()

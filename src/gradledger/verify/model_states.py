@@ -1,0 +1,52 @@
+"""Stored model states: their digests, computed again, and how they join the records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from gradledger.errors import GradledgerError
+from gradledger.segment import read_json
+from gradledger.state import model_file_digest
+from gradledger.verify.finding import Finding
+from gradledger.verify.recorded import Recorded
+
+
+def check_states(found: Recorded) -> Iterator[Finding]:
+    """Check every stored state, the opening one and the final one."""
+    if not found.scope.whole:
+        return
+    columns = found.steps.to_pydict()
+    after = dict(zip(columns["step"], columns["fingerprint_after"], strict=True))
+    names = [path.name.removeprefix("step=") for path in (found.run_dir / "states").glob("step=*")]
+    digests: dict[int, str] = {}
+    for step in sorted(int(name) for name in names if name.isdecimal()):
+        folder = f"states/step={step}"
+        try:
+            record: Any = read_json(found.run_dir / folder / "state.json")
+            digests[step] = model_file_digest(found.run_dir / folder / "model.safetensors")
+            said, position = record["model_digest"], record["position"]
+        except (GradledgerError, KeyError, TypeError) as error:
+            observed = error.observed if isinstance(error, GradledgerError) else str(error)
+            yield Finding("V801", folder, observed, "a model state that can be read")
+            continue
+        if digests[step] != said:
+            yield Finding("V801", folder, f"digest {digests[step]}", f"{said}, in its record")
+        if step and after.get(step, "") != position.get("fingerprint"):
+            observed = f"fingerprint {position.get('fingerprint')}"
+            yield Finding("V801", folder, observed, f"{after.get(step)}, as after step {step}")
+    yield from _ends(found, digests)
+
+
+def _ends(found: Recorded, digests: dict[int, str]) -> Iterator[Finding]:
+    opening = found.begin["opening_balance"].get("state_digest")
+    if digests.get(0) != opening:
+        yield Finding(
+            "V801", "states/step=0", f"digest {digests.get(0)}", f"{opening}, in run.json"
+        )
+    if found.end is None:
+        return
+    step, final = found.end["num_steps"], found.end["final_digest"]
+    if digests.get(step) != final:
+        observed = f"{final}, in end.json"
+        yield Finding("V802", "end.json", observed, f"{digests.get(step)}, of states/step={step}")
