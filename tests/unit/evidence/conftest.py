@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "independent"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "verify"))
 
 from make_logged import Logged, make_logged
+from signed_run import make_signed_run
 
 from gradledger.log import SigningKey, load_key
 from gradledger.query import Records, open_records
@@ -42,8 +43,6 @@ def copied(logged: Logged, tmp_path: Path) -> Logged:
 
 @pytest.fixture(scope="session")
 def _recorded_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    from signed_run import make_signed_run
-
     return make_signed_run(tmp_path_factory.mktemp("recorded"))
 
 
