@@ -21,11 +21,18 @@ VERIFIER_ID: Final = "urn:gradledger:verifier:v1"
 _FINDINGS: Final = "urn:gradledger:findings"
 _NOTICES: Final = "urn:gradledger:notices"
 
-#: Property -> first letters of the findings that would deny it.
-_PROPERTIES: Final[dict[str, str]] = {
-    "GRADLEDGER_LOG_CONSISTENT": "V1",
-    "GRADLEDGER_LEAVES_WELL_FORMED": "V2",
-    "GRADLEDGER_FILES_AS_LOGGED": "V3",
+#: Findings that leave files or records unread: what rests on them was not checked.
+_UNREAD: Final = ("V1", "V2", "V3", "V405")
+#: Property -> beginnings of the codes, of findings or notices, with which it is not stated.
+_PROPERTIES: Final[dict[str, tuple[str, ...]]] = {
+    "GRADLEDGER_LOG_CONSISTENT": ("V1",),
+    "GRADLEDGER_LEAVES_WELL_FORMED": ("V1", "V2"),
+    "GRADLEDGER_FILES_AS_LOGGED": ("V1", "V2", "V3"),
+    "GRADLEDGER_SEQUENCE_UNBROKEN": (*_UNREAD, "V4"),
+    "GRADLEDGER_BOOKS_BALANCED": (*_UNREAD, "V5"),
+    "GRADLEDGER_DECISIONS_REPEATED": (*_UNREAD, "V6", "V905"),
+    "GRADLEDGER_NO_VISIT_BEYOND_PERMISSION": (*_UNREAD, "V7"),
+    "GRADLEDGER_STATES_AS_RECORDED": (*_UNREAD, "V8"),
 }
 
 
@@ -93,7 +100,8 @@ def policy_statement(records: Records) -> dict[str, Any]:
 def verification(run_dir: Path, report: Report, moment: str, version: str) -> dict[str, Any]:
     """Return the statement what a verification of a run found.
 
-    Properties are those that nothing denies; with a finding of their kind they are not stated.
+    Properties are those that nothing denies: with a finding of their kind, or with one that left
+    unread what they rest on, they are not stated.
 
     Args:
         run_dir: The run.
@@ -111,10 +119,8 @@ def verification(run_dir: Path, report: Report, moment: str, version: str) -> di
     predicate = {
         "properties": [
             name
-            for name, letters in _PROPERTIES.items()
-            if not any(finding.code.startswith(letters) for finding in wrong)
-            # What a malformed log leaves unread was not checked, so nothing is said of it.
-            and (letters == "V1" or not any(finding.code.startswith("V1") for finding in wrong))
+            for name, denied_by in _PROPERTIES.items()
+            if not any(finding.code.startswith(denied_by) for finding in report.findings)
         ],
         "timeCreated": moment,
         "verifier": {"id": VERIFIER_ID, "version": {"gradledger": version}},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "verify"))
 from make_logged import Logged, make_logged
 from signed_run import make_signed_run
 
+from gradledger.log import SigningKey, load_key
 from gradledger.query import Records, open_records
 
 
@@ -33,13 +35,21 @@ def logged_records(logged: Logged) -> Iterator[Records]:
 
 
 @pytest.fixture
-def trained(tmp_path: Path) -> tuple[Path, Path]:
-    """A run that was really trained and logged as it went: its folder and its key file."""
-    return make_signed_run(tmp_path)
-
-
-@pytest.fixture
 def copied(logged: Logged, tmp_path: Path) -> Logged:
     run_dir = tmp_path / "run"
     shutil.copytree(logged.run_dir, run_dir)
     return Logged(run_dir, logged.key, logged.verifier, logged.item)
+
+
+@pytest.fixture(scope="session")
+def _recorded_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return make_signed_run(tmp_path_factory.mktemp("recorded"))
+
+
+@pytest.fixture
+def recorded(_recorded_once: tuple[Path, Path], tmp_path: Path) -> tuple[Path, SigningKey]:
+    """A copy of a run that the recorder itself wrote and signed, and its key."""
+    run_dir = tmp_path / "recorded"
+    shutil.copytree(_recorded_once[0], run_dir)
+    # Each copy is a history of its own: the memory beside the key file knows of one only.
+    return run_dir, replace(load_key(_recorded_once[1]), path=None)

@@ -22,7 +22,7 @@ from gradledger.evidence import (
     verification,
 )
 from gradledger.evidence.dsse import encode
-from gradledger.log import KeyKind, SigningKey, load_key, save_key
+from gradledger.log import KeyKind, SigningKey, save_key
 from gradledger.query import Records
 from gradledger.verify import check_run
 
@@ -85,21 +85,46 @@ def test_policy_statements_name_the_text(logged: Logged, logged_records: Records
     assert verdicts == {"admit": 10, "deny": 1, "quarantine": 1}
 
 
-def test_results_state_only_what_nothing_denies(trained: tuple[Path, Path]) -> None:
-    run_dir, moment = trained[0], "2026-01-02T03:04:05Z"
-    clean = verification(run_dir, check_run(run_dir), moment, "1")["predicate"]
-    assert len(clean["properties"]) == 3
-    assert clean["urn:gradledger:findings"] == []
-    assert clean["urn:gradledger:notices"] == ["V902"]
-    part = min((run_dir / "visits").iterdir())
-    part.write_bytes(part.read_bytes()[:-1])
-    denied = verification(run_dir, check_run(run_dir), moment, "1")["predicate"]
-    assert denied["properties"] == ["GRADLEDGER_LOG_CONSISTENT", "GRADLEDGER_LEAVES_WELL_FORMED"]
-    assert "V302" in [item["code"] for item in denied["urn:gradledger:findings"]]
-    tile = next((run_dir / "log/tile/0").rglob("*.p/*"))
+def stated(run_dir: Path) -> tuple[set[str], set[str]]:
+    """Properties of a verification, without their common head, and codes of its findings."""
+    record = verification(run_dir, check_run(run_dir), "2026-01-02T03:04:05Z", "1")
+    properties = {name.removeprefix("GRADLEDGER_") for name in record["predicate"]["properties"]}
+    return properties, {item["code"] for item in record["predicate"]["urn:gradledger:findings"]}
+
+
+def test_results_state_only_what_nothing_denies(recorded: tuple[Path, SigningKey]) -> None:
+    run_dir, _ = recorded
+    everything, found = stated(run_dir)
+    assert len(everything) == 8
+    assert found == set()
+    # A file that is not as logged: nothing that rests on files is stated any more.
+    begin = (run_dir / "end.json").read_text()
+    (run_dir / "end.json").write_text(begin + "\n")
+    properties, found = stated(run_dir)
+    assert properties == {"LOG_CONSISTENT", "LEAVES_WELL_FORMED"}
+    assert "V302" in found
+    (run_dir / "end.json").write_text(begin)
+    assert stated(run_dir)[0] == everything
+    tile = next(path for path in (run_dir / "log/tile/0").rglob("*") if path.is_file())
     tile.write_bytes(bytes(len(tile.read_bytes())))
-    nothing = verification(run_dir, check_run(run_dir), moment, "1")["predicate"]
-    assert nothing["properties"] == []
+    assert stated(run_dir)[0] == set()
+
+
+def test_books_that_do_not_balance_are_not_stated_to(recorded: tuple[Path, SigningKey]) -> None:
+    """Somebody who may write to all of it logs a false run anew: the records tell."""
+    from signed_run import change_table, log_anew
+
+    def change(rows: list[dict]) -> list[dict]:
+        rows[0]["residual_dot"] += 1.0
+        return rows
+
+    run_dir, key = recorded
+    change_table(run_dir, "books", 0, change)
+    log_anew(run_dir, key)
+    properties, found = stated(run_dir)
+    assert "BOOKS_BALANCED" not in properties
+    assert "LOG_CONSISTENT" in properties
+    assert "V501" in found
 
 
 def test_a_statement_is_checked_with_a_key_and_a_model(
@@ -147,13 +172,15 @@ def test_folders_that_are_no_model_are_refused(tmp_path: Path) -> None:
         assert caught.value.code == "L184"
 
 
-def test_the_commands(trained: tuple[Path, Path], tmp_path: Path, monkeypatch, capsys) -> None:
+def test_the_commands(
+    recorded: tuple[Path, SigningKey], tmp_path: Path, monkeypatch, capsys
+) -> None:
+    run_dir, key = recorded
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("GRADLEDGER_KEY", raising=False)
-    key = load_key(trained[1])
     save_key(key, tmp_path / "key")
     for name in ("provenance", "policy", "verification"):
-        words = ["statement", name, str(trained[0])]
+        words = ["statement", name, str(run_dir)]
         assert main(words) == 2
         assert "L103" in capsys.readouterr().err
         assert main([*words, "--key", "key"]) == 0
@@ -161,6 +188,10 @@ def test_the_commands(trained: tuple[Path, Path], tmp_path: Path, monkeypatch, c
         assert "L182" in capsys.readouterr().err
         assert main(["check", f"{name}.intoto.jsonl", "--key", str(key.verifier)]) == 0
         assert main(["check", f"{name}.intoto.jsonl"]) == 1
+    (run_dir / "end.json").write_text((run_dir / "end.json").read_text() + "\n")
+    words = ["statement", "verification", str(run_dir), "--key", "key", "--out", "bad.jsonl"]
+    assert main(words) == 1
+    assert (tmp_path / "bad.jsonl").exists()
     capsys.readouterr()
 
 
