@@ -64,15 +64,15 @@ def test_each_question_is_put_and_answered(done: tuple[Path, str]) -> None:
         "What shaped each block, by class?",
         "What shaped each block, by package?",
         "What was refused, and why?",
-        "What would the model be without ",
+        "What would the model be without",
         "loss on the chosen windows [nats]",
-        " first used?",
+        "first used?",
         "Was this content used?",
         "never admitted: shown to the policy and refused",
         "never admitted: none of the examples that the run was shown",
         "bit-identical",
     ):
-        assert text in done[1]
+        assert text in " ".join(done[1].split())
 
 
 def test_a_fresh_shell_executes_the_run_again_bit_for_bit(done: tuple[Path, str]) -> None:

@@ -40,8 +40,11 @@ def first_use(ledger: Ledger, package: str) -> Answer:
 def used_or_not(ledger: Ledger, done: Demonstration, console: Console) -> None:
     """Ask for the content of three windows: presented, refused, and one that was altered."""
     table = RichTable(box=None, pad_edge=False, header_style="bold")
-    for header in ("content of", "found", "visits", "answer"):
-        table.add_column(header, justify="right" if header in {"found", "visits"} else "left")
+    # The name stays in one line; the answer goes on in the next where it must.
+    table.add_column("content of", no_wrap=True, overflow="ellipsis", max_width=34)
+    table.add_column("found", justify="right")
+    table.add_column("visits", justify="right")
+    table.add_column("answer")
     for name, tokens in _contents(ledger, done):
         facts = ledger.exclude(content={"tokens": tokens}).facts
         found, visits = facts["found among them"], facts["visits"]
@@ -61,5 +64,5 @@ def _contents(ledger: Ledger, done: Demonstration) -> list[tuple[str, object]]:
     return [
         (str(keys[first]), data.tokens[first]),
         (str(keys[refused]), data.tokens[refused]),
-        (f"{keys[first]}, one token changed", altered),
+        ("the first, one token changed", altered),
     ]
