@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 import gradledger as gl
-from gradledger.log import check_manifest
+from gradledger.log import check_manifest, load_key
+from gradledger.verify import check_run
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[2]
@@ -115,6 +116,14 @@ def test_shares_of_all_examples_and_lines_add_up_to_one(done: tuple[Path, str]) 
 
 def test_the_files_are_those_of_the_manifest(done: tuple[Path, str]) -> None:
     assert check_manifest(done[0] / "runs" / "demo-tiny") == []
+
+
+def test_the_run_is_signed_and_verifies(done: tuple[Path, str]) -> None:
+    run, key = done[0] / "runs" / "demo-tiny", load_key(done[0] / "runs" / "demo-tiny.key")
+    report = check_run(run, [key.verifier])
+    assert report.findings == ()
+    assert f"verify: clean, {report.num_leaves} leaves, signed by gradledger.demo/" in done[1]
+    assert (done[0] / "runs" / "demo-tiny.key").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_second_demonstration_replaces_the_first_and_nothing_else(
