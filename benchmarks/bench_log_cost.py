@@ -1,8 +1,9 @@
 """Log, intent, commit and fingerprints cost at most 2 % of a training step.
 
-Caveat: their calls are timed inside a recorded run, two threads, on a noisy machine; sealing,
-leaves and a checkpoint are charged in full to the 20 steps between two of them, though by default
-a minute lies between. Writing a model state is not charged, its leaf is.
+Caveat: their calls are timed inside a recorded run, two threads, on a noisy machine; what each step
+pays is the median over steps. Sealing, leaves and a checkpoint are charged in full to the 20 steps
+between two of them, though by default a minute lies between. Writing a model state is not charged,
+its leaf is.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ from gradledger.recorder.write_ahead import WriteAhead
 WARMUPS, STEPS = 3, 20
 
 
+#: Parts that every step pays; the others are paid now and then, and charged to all steps.
+EACH_STEP = ("fingerprint", "intent", "commit")
+
+
 def measure() -> list[Figure]:
     """Take the seconds of every part, over those of plain steps that take turns with it."""
     torch.set_num_threads(2)
@@ -36,7 +41,9 @@ def measure() -> list[Figure]:
     model, optimizer = _trainer()
     plain = _trainer()
     spent: dict[str, float] = {}
+    before: dict[str, float] = {}
     plain_seconds: list[float] = []
+    ratios: dict[str, list[float]] = {name: [] for name in EACH_STEP}
     with TemporaryDirectory() as folder:
         key = SigningKey.generate("benchmarks.test/cost")
         run = gl.record(
@@ -47,14 +54,23 @@ def measure() -> list[Figure]:
             for number in range(WARMUPS + STEPS):
                 if number == WARMUPS:
                     spent.clear()
+                    before = {}
                 start = perf_counter()
                 train_step(*plain, tokens)
                 plain_seconds.append(perf_counter() - start)
                 with run.step({"tokens": tokens}, examples=range(ROWS)):
                     train_step(model, optimizer, tokens)
+                for name, found in ratios.items():
+                    found.append((spent[name] - before.get(name, 0.0)) / plain_seconds[-1])
+                before = dict(spent)
             run.close()
     step_seconds, spread = middle(plain_seconds[WARMUPS:])
-    shares = {name: seconds / STEPS / step_seconds for name, seconds in spent.items()}
+    shares = {name: middle(found[WARMUPS:])[0] for name, found in ratios.items()}
+    shares |= {
+        name: seconds / STEPS / step_seconds
+        for name, seconds in spent.items()
+        if name not in ratios
+    }
     caveat = "of a plain step: " + ", ".join(
         f"{name} {100 * share:.2f} %" for name, share in sorted(shares.items())
     )

@@ -25,7 +25,9 @@ def check_authority(found: Recorded) -> Iterator[Finding]:
 
 def check_commitments(found: Recorded, leaves: Sequence[Leaf | None]) -> Iterator[Finding]:
     """Compare the sealed commitments with those of the tables: absence rests on all being there."""
-    sealed = [leaf for leaf in leaves if isinstance(leaf, CommitmentsLeaf)]
+    # What an interrupted close sealed was set aside, and sealed again under the same name.
+    latest = {leaf.files[0].path: leaf for leaf in leaves if isinstance(leaf, CommitmentsLeaf)}
+    sealed = latest.values()
     if found.end is None or not found.scope.whole or not sealed:
         return
     expected = _by_source(found)

@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from signed_run import change_table, log_anew, make_signed_run, train
+from signed_run import SOURCES, change_table, log_anew, make_signed_run, train
 from tamper_cases import INSIDE, OUTSIDE, Change, flip, set_row
 
 import gradledger as gl
@@ -26,6 +26,7 @@ from gradledger.log import (
     cosign_log,
     load_key,
 )
+from gradledger.recorder import run_journal
 from gradledger.verify import Report, check_run
 
 ROOT = Path(__file__).parents[3]
@@ -159,6 +160,26 @@ def test_clean_after_a_kill_and_a_resume(tmp_path: Path) -> None:
     assert "V302" in {
         f.code for f in found if f.place == "orphans/resume-0001/visits/part-000004.parquet"
     }
+
+
+def test_clean_after_a_close_that_was_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commitments were in the log already: they are set aside, and sealed once more."""
+    key = SigningKey.generate("example.org/lab")
+    with monkeypatch.context() as patch:
+        patch.setattr(run_journal, "model_digest", _refuse)
+        with pytest.raises(RuntimeError, match="cut off"):
+            train(tmp_path / "run", key)
+    train(tmp_path / "run", key)
+    leaves = [leaf for leaf in LogReader(tmp_path / "run").leaves() if b"commitments" in leaf]
+    assert len(leaves) > len(set(SOURCES))
+    assert check_run(tmp_path / "run", [key.verifier]).findings == ()
+
+
+def _refuse(_: object) -> str:
+    message = "cut off"
+    raise RuntimeError(message)
 
 
 def test_a_resume_that_was_cut_off_is_a_notice(tmp_path: Path) -> None:
