@@ -4,6 +4,7 @@ Caveat: the run of size small, 1,920 visits in 39 groups, files in the page cach
 replay is training, not a question, and is left out. Each time is the median of three answers, and
 each answer opens the ledger anew and is rendered as a table. A process of the command line adds the
 start of Python to it, measured here once as the smallest command.
+"""
 
 from __future__ import annotations
 
