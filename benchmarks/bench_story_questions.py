@@ -11,6 +11,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -59,7 +60,7 @@ def measure() -> list[Figure]:
             "small", Path(folder) / "run", default_cache(), torch.float32, quiet
         ).run_dir
         seconds = {
-            name: middle(timed(lambda ask=ask: _answer(run_dir, ask), repeats=3))
+            name: middle(timed(partial(_answer, run_dir, ask), repeats=3))
             for name, ask in QUESTIONS.items()
         }
         command = [sys.executable, "-m", "gradledger.cli.main", "info", str(run_dir)]
