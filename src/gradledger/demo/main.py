@@ -39,12 +39,14 @@ class Demonstration:
         summary: What ``summary.json`` holds.
         data: What was trained on.
         training: The training, to be executed again.
+        decided_at: The moment at which the policy decided.
     """
 
     run_dir: Path
     summary: dict[str, Any]
     data: DemoData
     training: Training
+    decided_at: datetime
 
 
 def run(
@@ -138,7 +140,7 @@ def demonstrate(
     clock.lap("settling_seconds")
     summary = summarise(run_dir, recorder, settled, data, clock.laps)
     write_json(run_dir.with_name(run_dir.name + ".summary.json"), summary)
-    return Demonstration(run_dir, summary, data, training)
+    return Demonstration(run_dir, summary, data, training, now)
 
 
 def summarise(
