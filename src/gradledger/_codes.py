@@ -148,6 +148,9 @@ CODES: Final[dict[str, str]] = {
     "R136": "stored result of a replay is damaged",
     "R141": "order differs from the record",
     "R142": "presented content differs from the record",
+    "R143": "script records another run",
+    "R144": "script records more than once",
+    "R145": "script ended without a result",
     # Q: query
     "Q101": "directory is not a run",
     "Q102": "run is damaged",

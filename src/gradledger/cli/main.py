@@ -25,6 +25,7 @@ from gradledger.cli.key import KEY_COMMANDS
 from gradledger.cli.orphans import orphans
 from gradledger.cli.output import EXIT_ERROR, complain, say, to_json
 from gradledger.cli.policy import POLICY_COMMANDS
+from gradledger.cli.replay import replay
 from gradledger.cli.report import report
 from gradledger.cli.statement import STATEMENT_COMMANDS
 from gradledger.cli.states import states
@@ -54,6 +55,7 @@ COMMANDS = (
     states,
     diff,
     whatif,
+    replay,
     orphans,
     report,
     verify,

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from gradledger.ledger.counterfactual import Counterfactuals
+from gradledger.ledger.executions import Executions
 from gradledger.ledger.filters import named_filters
 from gradledger.ledger.handover import Handover
 from gradledger.ledger.past import Past
@@ -33,7 +34,7 @@ from gradledger.report import Report, make_report
 from gradledger.schema import RunBegin, RunEnd
 
 
-class Ledger(Counterfactuals, Handover, Past, Pieces):
+class Ledger(Counterfactuals, Executions, Handover, Past, Pieces):
     """Read-only view of a recorded run; what was sealed after it was opened is not seen.
 
     Args:

@@ -26,6 +26,7 @@ from gradledger.query.policy_explain import explain_example, explain_record
 from gradledger.query.policy_simulate import simulate_policy
 from gradledger.query.ranking import ORDERS
 from gradledger.query.records import Records, open_records
+from gradledger.query.replayed import replayed
 from gradledger.query.replays import replays_folder, stored_result
 from gradledger.query.selection import selected_examples, words
 from gradledger.query.states import states
@@ -75,6 +76,7 @@ __all__ = [
     "policies",
     "policy_digests",
     "read_items",
+    "replayed",
     "replays_folder",
     "selected_examples",
     "simulate_policy",
