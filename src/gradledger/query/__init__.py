@@ -29,7 +29,7 @@ from gradledger.query.records import Records, open_records
 from gradledger.query.replayed import replayed
 from gradledger.query.replays import replays_folder, stored_result
 from gradledger.query.selection import selected_examples, words
-from gradledger.query.states import states
+from gradledger.query.states import states, thinned
 from gradledger.query.steps import steps
 from gradledger.query.timeline import timeline
 from gradledger.query.trace import trace
@@ -84,6 +84,7 @@ __all__ = [
     "states",
     "steps",
     "stored_result",
+    "thinned",
     "timeline",
     "trace",
     "verdict_counts",
