@@ -152,6 +152,7 @@ CODES: Final[dict[str, str]] = {
     "R143": "script records another run",
     "R144": "script records more than once",
     "R145": "script ended without a result",
+    "R146": "challenge cannot be used",
     # Q: query
     "Q101": "directory is not a run",
     "Q102": "run is damaged",
@@ -237,6 +238,13 @@ FINDINGS: Final[dict[str, str]] = {
     "V859": "absence is not proved",
     "V860": "statement is not signed by a trusted key",
     "V861": "statement does not fit",
+    # V87: answers to challenges
+    "V871": "answer is malformed",
+    "V872": "challenge is not what its seed draws",
+    "V873": "drawn step is not answered",
+    "V874": "state of a step differs when it is executed again",
+    "V875": "visits of a step differ when it is executed again",
+    "V876": "booked figure differs when it is executed again",
     # V9: notices
     "V901": "log is unsigned",
     "V902": "signatures were checked with the log's own keys only",

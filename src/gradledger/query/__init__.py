@@ -31,6 +31,7 @@ from gradledger.query.replays import replays_folder, stored_result
 from gradledger.query.selection import selected_examples, words
 from gradledger.query.states import states, thinned
 from gradledger.query.steps import steps
+from gradledger.query.stored_states import stored_steps
 from gradledger.query.timeline import timeline
 from gradledger.query.trace import trace
 from gradledger.query.whatif import HOW, whatif
@@ -84,6 +85,7 @@ __all__ = [
     "states",
     "steps",
     "stored_result",
+    "stored_steps",
     "thinned",
     "timeline",
     "trace",

@@ -17,6 +17,7 @@ import torch
 from gradledger.errors import GradledgerError
 from gradledger.query.replays import replays_folder
 from gradledger.recorder.environment import read_environment
+from gradledger.replay.answer import answer_task
 from gradledger.replay.compare import Comparison, Progress
 from gradledger.replay.loop import TrainingLoop
 from gradledger.replay.machine import as_recorded
@@ -131,4 +132,4 @@ def _verified(run: RecordedRun, place: Path) -> int:
     return step if same and fits and step in run.stored_states() else 0
 
 
-TASKS: Final[dict[str, Task]] = {"compare": compare_task}
+TASKS: Final[dict[str, Task]] = {"answer": answer_task, "compare": compare_task}
