@@ -94,6 +94,7 @@ CODES: Final[dict[str, str]] = {
     "S102": "run is closed already",
     "S103": "run cannot go on as it was recorded",
     "S104": "run has no state to go on from",
+    "S110": "run is not closed",
     "S111": "run is held by another writer",
     "S112": "file cannot be written",
     "S113": "file cannot be read",
@@ -146,6 +147,12 @@ CODES: Final[dict[str, str]] = {
     "R134": "run names no training loop",
     "R135": "training loop cannot be loaded",
     "R136": "stored result of a replay is damaged",
+    "R141": "order differs from the record",
+    "R142": "presented content differs from the record",
+    "R143": "script records another run",
+    "R144": "script records more than once",
+    "R145": "script ended without a result",
+    "R146": "challenge cannot be used",
     # Q: query
     "Q101": "directory is not a run",
     "Q102": "run is damaged",
@@ -231,6 +238,13 @@ FINDINGS: Final[dict[str, str]] = {
     "V859": "absence is not proved",
     "V860": "statement is not signed by a trusted key",
     "V861": "statement does not fit",
+    # V87: answers to challenges
+    "V871": "answer is malformed",
+    "V872": "challenge is not what its seed draws",
+    "V873": "drawn step is not answered",
+    "V874": "state of a step differs when it is executed again",
+    "V875": "visits of a step differ when it is executed again",
+    "V876": "booked figure differs when it is executed again",
     # V9: notices
     "V901": "log is unsigned",
     "V902": "signatures were checked with the log's own keys only",
@@ -240,4 +254,5 @@ FINDINGS: Final[dict[str, str]] = {
     "V906": "resume was cut off",
     "V907": "witness knows nothing of the log",
     "V908": "absence cannot be proved for some sources",
+    "V909": "model state was thinned",
 }

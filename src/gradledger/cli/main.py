@@ -25,7 +25,9 @@ from gradledger.cli.key import KEY_COMMANDS
 from gradledger.cli.orphans import orphans
 from gradledger.cli.output import EXIT_ERROR, complain, say, to_json
 from gradledger.cli.policy import POLICY_COMMANDS
+from gradledger.cli.replay import replay
 from gradledger.cli.report import report
+from gradledger.cli.spot_checks import answer, challenge
 from gradledger.cli.statement import STATEMENT_COMMANDS
 from gradledger.cli.states import states
 from gradledger.cli.steps import steps
@@ -54,9 +56,12 @@ COMMANDS = (
     states,
     diff,
     whatif,
+    replay,
     orphans,
     report,
     verify,
+    challenge,
+    answer,
     doctor,
     receipt,
     bundle,

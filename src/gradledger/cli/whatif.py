@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from gradledger.cli.loop import Fresh, Settings, TrustEntry, entry_arguments
 from gradledger.cli.options import (
     AsJson,
     ContentClass,
@@ -24,6 +20,7 @@ from gradledger.cli.options import (
     filters,
 )
 from gradledger.cli.output import show
+from gradledger.cli.progress import executing
 from gradledger.errors import QueryError
 from gradledger.ledger import open_ledger
 from gradledger.query import HOW
@@ -52,23 +49,6 @@ Profile = Annotated[
         "with commas.",
     ),
 ]
-TrustEntry = Annotated[
-    bool,
-    typer.Option(
-        "--trust-entry",
-        help="Import the training loop that the run names, which executes its code. Not needed "
-        "for the demo's own.",
-    ),
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="NAME=VALUE",
-        help="Argument of the run's training loop, in place of the recorded one; may be repeated.",
-    ),
-]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Execute again although a result is stored.")]
 
 
 def whatif(
@@ -112,7 +92,7 @@ def whatif(
             "Q110", observed="--factor and --profile", expected="one of both", where="whatif"
         )
     is_removal = factor is None and profile is None
-    with open_ledger(run) as ledger, _progress() as advance:
+    with open_ledger(run) as ledger, executing() as advance:
         answer = ledger.whatif(
             remove=wanted if is_removal else None,
             reweight=wanted if factor is not None else None,
@@ -122,7 +102,7 @@ def whatif(
             how=how,
             by=by,
             trust_entry=trust_entry,
-            entry_arguments=_arguments(settings),
+            entry_arguments=entry_arguments(settings),
             fresh=fresh,
             progress=advance,
         )
@@ -135,40 +115,3 @@ def _weights(profile: str) -> str | list[float]:
         return [float(part) for part in profile.split(",")]
     except ValueError:
         return profile
-
-
-def _arguments(settings: list[str] | None) -> dict[str, str]:
-    named: dict[str, str] = {}
-    for item in settings or []:
-        name, sign, value = item.partition("=")
-        if not sign or not name.isidentifier() or name in named:
-            raise QueryError(
-                "Q110",
-                observed=f"--set {item}",
-                expected="NAME=VALUE, each name once",
-                hint="for example --set cache=wheels",
-            )
-        named[name] = value
-    return named
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """Draw a bar on stderr while a run is executed; nothing where nothing is."""
-    console = Console(stderr=True, highlight=False)
-    bar = Progress(
-        TextColumn("executing"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
-    task = bar.add_task("steps", total=None, visible=False)
-
-    def advance(step: int, num_steps: int) -> None:
-        bar.update(task, completed=step, total=num_steps, visible=True)
-
-    with bar:
-        yield advance

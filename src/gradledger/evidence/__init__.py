@@ -12,6 +12,7 @@ from gradledger.evidence.handover import hand_absence, hand_bundle, hand_receipt
 from gradledger.evidence.model_digest import ModelDigest, model_digest
 from gradledger.evidence.receipt import EvidenceReceipt
 from gradledger.evidence.statements import policy_statement, provenance, verification
+from gradledger.evidence.thin import Thinned, thin_states
 
 __all__ = [
     "LIMITS",
@@ -21,6 +22,7 @@ __all__ = [
     "EvidenceReceipt",
     "Forgotten",
     "ModelDigest",
+    "Thinned",
     "check_absence_evidence",
     "check_evidence",
     "check_receipt",
@@ -31,5 +33,6 @@ __all__ = [
     "model_digest",
     "policy_statement",
     "provenance",
+    "thin_states",
     "verification",
 ]

@@ -12,6 +12,7 @@ from gradledger.ledger.filters import named_filters
 from gradledger.ledger.handover import Handover
 from gradledger.ledger.past import Past
 from gradledger.ledger.pieces import Pieces
+from gradledger.ledger.spot_checks import SpotChecks
 from gradledger.ledger.verification import signed_log_of
 from gradledger.query import (
     Answer,
@@ -33,7 +34,7 @@ from gradledger.report import Report, make_report
 from gradledger.schema import RunBegin, RunEnd
 
 
-class Ledger(Counterfactuals, Handover, Past, Pieces):
+class Ledger(Counterfactuals, Handover, Past, Pieces, SpotChecks):
     """Read-only view of a recorded run; what was sealed after it was opened is not seen.
 
     Args:

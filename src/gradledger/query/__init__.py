@@ -26,10 +26,12 @@ from gradledger.query.policy_explain import explain_example, explain_record
 from gradledger.query.policy_simulate import simulate_policy
 from gradledger.query.ranking import ORDERS
 from gradledger.query.records import Records, open_records
+from gradledger.query.replayed import replayed
 from gradledger.query.replays import replays_folder, stored_result
 from gradledger.query.selection import selected_examples, words
-from gradledger.query.states import states
+from gradledger.query.states import states, thinned
 from gradledger.query.steps import steps
+from gradledger.query.stored_states import stored_steps
 from gradledger.query.timeline import timeline
 from gradledger.query.trace import trace
 from gradledger.query.whatif import HOW, whatif
@@ -75,6 +77,7 @@ __all__ = [
     "policies",
     "policy_digests",
     "read_items",
+    "replayed",
     "replays_folder",
     "selected_examples",
     "simulate_policy",
@@ -82,6 +85,8 @@ __all__ = [
     "states",
     "steps",
     "stored_result",
+    "stored_steps",
+    "thinned",
     "timeline",
     "trace",
     "verdict_counts",

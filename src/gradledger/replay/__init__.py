@@ -5,6 +5,7 @@ from gradledger.replay.loop import TrainingLoop, named_observables
 from gradledger.replay.recorded import RecordedRun
 from gradledger.replay.rerun import rerun
 from gradledger.replay.settle import Settled, settle
+from gradledger.replay.tasks import perform
 
 __all__ = [
     "RecordedRun",
@@ -12,6 +13,7 @@ __all__ = [
     "TrainingLoop",
     "counterfactual",
     "named_observables",
+    "perform",
     "rerun",
     "settle",
 ]

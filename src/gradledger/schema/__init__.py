@@ -6,6 +6,7 @@ from gradledger.schema.intervention import Intervention, Remove, Reprofile, Rewe
 from gradledger.schema.leaf import (
     LEAF_FORMAT,
     LEAF_KINDS,
+    THINNED,
     CommitmentsLeaf,
     DerivedLeaf,
     ErasureLeaf,
@@ -52,6 +53,7 @@ __all__ = [
     "RESUME_FORMAT",
     "STEPS",
     "TABLES",
+    "THINNED",
     "VERDICTS",
     "VERDICT_NAMES",
     "VISITS",

@@ -13,12 +13,15 @@ from gradledger.log import hash_rows, list_files, place_before, read_commitments
 from gradledger.merkle import leaf_hash, root_hash
 from gradledger.schema import (
     TABLES,
+    THINNED,
     CommitmentsLeaf,
+    ErasureLeaf,
     FileDigest,
     Leaf,
     ResumeLeaf,
     RunEndLeaf,
     SegmentLeaf,
+    StateLeaf,
 )
 from gradledger.segment import cannot_read, orphan_folders, segment_files
 from gradledger.verify.finding import Finding
@@ -71,7 +74,7 @@ def _places(leaves: Sequence[Leaf | None]) -> tuple[list[dict[str, str]], list[F
     """Return, for every leaf, where each of its files lies now.
 
     What a resume set aside lies among the orphans, where the leaf of the resume names it; its old
-    place is free from then on.
+    place is free from then on. What was thinned lies nowhere: its place is empty.
     """
     places: list[dict[str, str]] = [{} for _ in leaves]
     findings, owners = [], dict[str, int]()
@@ -85,6 +88,9 @@ def _places(leaves: Sequence[Leaf | None]) -> tuple[list[dict[str, str]], list[F
             before = place_before(file.path) if isinstance(leaf, ResumeLeaf) else ""
             if before in owners:
                 places[owners.pop(before)][before] = file.path
+        if isinstance(leaf, ErasureLeaf) and leaf.what == THINNED:
+            for path in [path for path in owners if path.startswith(f"{leaf.scope}/")]:
+                places[owners.pop(path)][path] = ""
     return places, findings
 
 
@@ -92,6 +98,10 @@ def _check_leaf(
     run_dir: Path, leaf: Leaf, index: int, places: Sequence[Mapping[str, str]]
 ) -> Iterator[Finding]:
     sound = True
+    if isinstance(leaf, StateLeaf) and "" in places[index].values():
+        where = f"states/step={leaf.step}"
+        yield Finding("V909", where, "thinned", "nothing: its leaf says so")
+        return
     for file in leaf.files:
         wrong = _check_file(run_dir, file, places[index][file.path], index)
         if wrong:
