@@ -9,11 +9,13 @@ from gradledger.query.commitments import find_content, keyed_values, sources_of
 from gradledger.query.content import item_digest, read_items
 from gradledger.query.decide import decide, decisions
 from gradledger.query.diff import diff
+from gradledger.query.estimators import ESTIMATORS, HOW
 from gradledger.query.exclude import exclude
 from gradledger.query.first_use import first_use
 from gradledger.query.follow import UNITS, follow
 from gradledger.query.inert import inert
 from gradledger.query.info import info
+from gradledger.query.intervention import OPERATIONS, Resolved, Selection, as_filters, resolve
 from gradledger.query.matrix import matrix
 from gradledger.query.measures import MEASURES
 from gradledger.query.names import allowed
@@ -32,23 +34,28 @@ from gradledger.query.states import states
 from gradledger.query.steps import steps
 from gradledger.query.timeline import timeline
 from gradledger.query.trace import trace
-from gradledger.query.whatif import HOW, whatif
+from gradledger.query.whatif import whatif
 
 __all__ = [
+    "ESTIMATORS",
     "HOW",
     "KINDS",
     "MEASURES",
+    "OPERATIONS",
     "ORDERS",
     "UNITS",
     "Answer",
     "Column",
     "Records",
+    "Resolved",
+    "Selection",
     "Sought",
     "Table",
     "Texts",
     "allowed",
     "answer_from_json",
     "answer_to_json",
+    "as_filters",
     "books",
     "capabilities",
     "capability",
@@ -76,6 +83,7 @@ __all__ = [
     "policy_digests",
     "read_items",
     "replays_folder",
+    "resolve",
     "selected_examples",
     "simulate_policy",
     "sources_of",

@@ -28,7 +28,7 @@ from gradledger.query.replays import (
 from gradledger.query.stored_states import group_vector, read_model
 from gradledger.recorder.environment import read_environment
 from gradledger.replay.intervene import Interventions, Progress, refuse_inexact
-from gradledger.replay.loop import Observable, TrainingLoop, observe_model
+from gradledger.replay.loop import Observable, TrainingLoop, observe_model, write_texts
 from gradledger.replay.machine import as_recorded
 from gradledger.replay.recorded import RecordedRun
 from gradledger.replay.rerun import execute
@@ -78,6 +78,8 @@ def counterfactual(
         figures = loop.observables(intervention.examples)
         if figures:
             result["observations"] = _observe(run, loop, folder, figures)
+        if loop.generate:
+            result["texts"] = _write(run, loop, folder)
         write_json(folder / RESULT_FILE, result)
     return result
 
@@ -94,13 +96,12 @@ def _execute(
     started = time.perf_counter()
     journal = Interventions(run, intervention, progress)
     # Rows are probed only where visits are measured; the level "decisions" never probed them.
-    probe = run.begin["level"] != "shares" and bool(journal.affected)
+    probe = run.begin["level"] != "shares" and bool(journal.plan.weights)
     model = execute(run, loop.build, loop.train, journal, measure_visits=probe)
     digest = model_digest(model)
     _expect_recorded_end(run, records, journal, digest)
     make_folder(folder)
     write_arrays(folder / MODEL_FILE, dict(model_items(model)), {"format": "pt"})
-    visits = [visit for visit in run.visits if visit.example in frozenset(journal.affected)]
     return {
         "format": RESULT_FORMAT,
         **identity(records),
@@ -114,11 +115,13 @@ def _execute(
         "first_different_step": journal.first_different,
         "first_other_rng_step": journal.first_other_rng,
         "num_rates_set": journal.num_rates_set,
-        "num_affected_examples": len(journal.affected),
-        "num_affected_visits": len(visits),
+        "num_affected_examples": len(journal.plan.examples),
+        "num_affected_visits": journal.plan.num_visits,
+        "num_rescaled_visits": journal.plan.num_rescaled,
         "final_digest": digest,
         "groups": _compare_groups(records, run, folder),
         "observations": {},
+        "texts": {},
     }
 
 
@@ -166,6 +169,16 @@ def _observe(
     return {
         name: {"recorded": _finite(recorded[name]), "executed": _finite(other[name])}
         for name in figures
+    }
+
+
+def _write(run: RecordedRun, loop: TrainingLoop, folder: Path) -> dict[str, dict[str, str]]:
+    """Let the recorded and the other model write."""
+    recorded = write_texts(loop.build, run.state_dir(run.num_steps) / MODEL_FILE, loop.generate)
+    other = write_texts(loop.build, folder / MODEL_FILE, loop.generate)
+    return {
+        prompt: {"recorded": recorded[prompt], "executed": other[prompt]}
+        for prompt in loop.generate
     }
 
 
