@@ -17,7 +17,7 @@ from gradledger.query import Records
 #: Entries that come with this package; their arguments are checked by themselves.
 OWN_ENTRIES: Final[frozenset[str]] = frozenset({"gradledger.demo.replay:entry"})
 
-#: Lengths of what an entry may return instead of a TrainingLoop: build, train, then observe, then generate.
+#: Lengths of what an entry may return in place of a TrainingLoop: build, train, observe, generate.
 _PARTS: Final = (2, 3, 4)
 
 
