@@ -146,6 +146,8 @@ CODES: Final[dict[str, str]] = {
     "R134": "run names no training loop",
     "R135": "training loop cannot be loaded",
     "R136": "stored result of a replay is damaged",
+    "R141": "order differs from the record",
+    "R142": "presented content differs from the record",
     # Q: query
     "Q101": "directory is not a run",
     "Q102": "run is damaged",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from gradledger.recorder.admit import Admitter
 from gradledger.recorder.behaviours import Behaviours
 from gradledger.recorder.examples import AdmittedDataset
 from gradledger.recorder.log_keeper import LogKeeper
+from gradledger.recorder.order import RecordedOrder
 from gradledger.recorder.resume import Resumption
 from gradledger.recorder.sink import Sink
 from gradledger.recorder.states import proceed, state_name, store
@@ -34,7 +35,7 @@ from gradledger.state.torch_state import (
 
 if TYPE_CHECKING:
     from gradledger.recorder.recorder import Recorder
-    from gradledger.recorder.step import Step
+    from gradledger.recorder.step import MicroBatch, Step
 
 
 class RunJournal:
@@ -118,9 +119,12 @@ class RunJournal:
         """Return the keyed commitment under the source's salt."""
         return self._admitter.salts.commit(source, content)
 
-    def order(self) -> Iterator[Sequence[int]] | None:
+    def order(self) -> RecordedOrder | None:
         """Let the loader decide the order."""
         return None
+
+    def presented(self, step: Step, micro: MicroBatch) -> None:
+        """Do nothing: visits are written when the step ends."""
 
     def begin_step(self, recorder: Recorder, step: Step) -> None:
         """Take fingerprints and compare them with those after the step before."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,14 +11,16 @@ from torch import nn, optim
 from gradledger.errors import ReplayError
 from gradledger.recorder.attach import observe
 from gradledger.recorder.examples import AdmittedDataset
+from gradledger.recorder.order import RecordedOrder, RecordEnd
 from gradledger.recorder.presented import item_digest
 from gradledger.recorder.recorder import Recorder
 from gradledger.recorder.salts import Salts
-from gradledger.recorder.step import Step
+from gradledger.recorder.states import proceed, restore
+from gradledger.recorder.step import MicroBatch, Step
 from gradledger.recorder.weights import FULL
 from gradledger.replay.recorded import RecordedRun
 from gradledger.segment import read_table
-from gradledger.state.torch_state import load_state, restore_rng, training_fingerprint
+from gradledger.state.torch_state import restore_rng, training_fingerprint
 
 #: Builds model and optimizer as the recorded run did.
 Build = Callable[[], tuple[nn.Module, optim.Optimizer]]
@@ -41,19 +43,38 @@ class RerunJournal:
     Args:
         run: The recorded run.
         observer: Sees every update.
+
+    Attributes:
+        start: The step after which the replay begins; 0 for the opening state.
     """
 
     def __init__(self, run: RecordedRun, observer: Observer) -> None:
-        self.run, self._observer = run, observer
+        self.run, self._observer, self.start = run, observer, 0
         self._order = run.order()
         self._salts = Salts(run.run_dir)
         self._num_items = 0
+        self._waiting = False
+
+    def begin_at(self, start: int) -> None:
+        """Begin after this step; called before the recorder is attached.
+
+        Raises:
+            ReplayError: No model state is stored there. Code R102.
+        """
+        self.run.state_dir(start)
+        self.start, self._order = start, self.run.order(start)
 
     def open(self, recorder: Recorder) -> None:
-        """Bring model, optimizer, accounts and random numbers to the opening state."""
-        folder = self.run.state_dir(0)
-        load_state(folder, recorder.model, recorder.optimizer)
-        restore_rng(folder)
+        """Bring everything to the stored state.
+
+        Random numbers are those of the opening until the loop asks for its first batch: what the
+        script does before that, it did then.
+        """
+        loaded = restore(self.run.state_dir(self.start), recorder)
+        restore_rng(self.run.state_dir(0))
+        if self.start:
+            recorder.num_steps, self._waiting = self.start, True
+            recorder.passes.expect(loaded.position["passes"], loaded.extra)
 
     def admit(
         self,
@@ -103,17 +124,49 @@ class RerunJournal:
         """Return the keyed commitment under the recorded salt."""
         return self._salts.commit(source, content)
 
-    def order(self) -> Iterator[Sequence[int]] | None:
+    def order(self) -> RecordedOrder | None:
         """Feed the recorded order."""
         return self._order
 
     def begin_step(self, recorder: Recorder, step: Step) -> None:
         """Compare the state before the step."""
+        if step.number > self.run.num_steps:
+            raise RecordEnd
         self._compare(recorder, step, 0)
 
-    def between_steps(self, recorder: Recorder) -> bool:  # noqa: ARG002 - part of Journal
-        """Do nothing: no state is stored."""
-        return False
+    def presented(self, step: Step, micro: MicroBatch) -> None:
+        """Compare what is presented with what was: which examples, and their tensors."""
+        self._order.use()
+        number = len(step.micro_batches)
+        recorded = [v for v in self.run.visits_of(step.number) if v.micro_batch == number]
+        where = f"{self.run.run_dir}, step {step.number}, micro-batch {number}"
+        wanted = [visit.example for visit in recorded]
+        if (found := micro.examples.tolist()) != wanted:
+            raise ReplayError(
+                "R141",
+                observed=f"examples {found!s:.100}",
+                expected=f"{wanted!s:.100}, as recorded",
+                where=where,
+                hint="a loop that begins in the middle goes on from run.num_steps",
+            )
+        for visit, digest in zip(recorded, micro.digests, strict=True):
+            if visit.digest != digest:
+                raise ReplayError(
+                    "R142",
+                    observed=f"content {digest.hex()[:16]} of example {visit.example}",
+                    expected=f"{visit.digest.hex()[:16]}, as presented in the recorded run",
+                    where=where,
+                    hint="see how-to/make-training-deterministic.md: data and what changes them "
+                    "at random must be as they were",
+                )
+
+    def between_steps(self, recorder: Recorder) -> bool:
+        """Restore, once, what a replay in the middle goes on from."""
+        if not self._waiting:
+            return False
+        self._waiting = False
+        proceed(self.run.state_dir(self.start), recorder)
+        return True
 
     def before_update(self, step: Step) -> None:
         """Do nothing: what is about to happen is on record."""
@@ -152,20 +205,22 @@ class RerunJournal:
             )
 
 
-def rerun(run: RecordedRun, build: Build, train: Train, observer: Observer) -> None:
-    """Execute a recorded run again, from its opening state, bit for bit.
+def rerun(
+    run: RecordedRun, build: Build, train: Train, observer: Observer, *, start: int = 0
+) -> None:
+    """Execute a recorded run again, bit for bit.
 
     Args:
         run: The recorded run.
         build: Builds model and optimizer as they were built.
         train: The training loop that was recorded.
         observer: Sees every update.
+        start: Step of the stored state to begin with; 0 for the opening state.
 
     Raises:
-        ReplayError: A fingerprint differs (R103), content differs (R104), or the loop ended
-            early (R105).
+        ReplayError: As ``execute`` raises.
     """
-    execute(run, build, train, RerunJournal(run, observer))
+    execute(run, build, train, RerunJournal(run, observer), start=start)
 
 
 def execute(
@@ -174,23 +229,33 @@ def execute(
     train: Train,
     journal: RerunJournal,
     *,
+    start: int = 0,
     measure_visits: bool = True,
 ) -> nn.Module:
     """Execute the training loop with a journal that reads the record.
+
+    With ``start``, everything is brought to a stored state: model, optimizer, what ``run.track``
+    was given, all random numbers and the place in the data. The loop is started from its top, and
+    ``run.batches`` gives the remaining batches alone: passes that were over give nothing. A loop
+    that counts for itself goes on from ``run.num_steps``; where it counts from 0 all the same, it
+    is stopped after the last recorded step.
 
     Args:
         run: The recorded run.
         build: Builds model and optimizer as they were built.
         train: The training loop that was recorded.
         journal: Feeds order and decisions.
+        start: Step of the stored state to begin with; 0 for the opening state.
         measure_visits: Whether gradients of all visits are kept for measuring.
 
     Returns:
         The model in its final state.
 
     Raises:
-        ReplayError: As the journal raises, or the loop ended early (R105).
+        ReplayError: No state is stored at ``start`` (R102), content or order differ (R104, R141,
+            R142), the loop ended early (R105), or as the journal raises.
     """
+    journal.begin_at(start)
     model, optimizer = build()
     settings = run.begin["settings"]
     seen = observe(
@@ -203,7 +268,11 @@ def execute(
     )
     recorder = seen.recorder(model, optimizer, journal)
     with recorder:
-        train(recorder)
+        try:
+            train(recorder)
+        except (RecordEnd, StopIteration):
+            if recorder.num_steps != run.num_steps:
+                raise
         if recorder.num_steps != run.num_steps:
             raise ReplayError(
                 "R105",
