@@ -148,6 +148,12 @@ CODES: Final[dict[str, str]] = {
     "R136": "stored result of a replay is damaged",
     "R141": "order differs from the record",
     "R142": "presented content differs from the record",
+    "R151": "intervention needs two weights of one example in a step",
+    "R152": "content cannot change in some steps alone",
+    "R153": "tokens were not recorded",
+    "R154": "other content does not have the form of an example",
+    "R155": "run holds examples that were erased since",
+    "R156": "state comes after the first affected visit",
     # Q: query
     "Q101": "directory is not a run",
     "Q102": "run is damaged",

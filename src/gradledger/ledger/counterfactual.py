@@ -50,6 +50,7 @@ class Counterfactuals:
         trust_entry: bool = False,
         entry_arguments: Mapping[str, Any] | None = None,
         fresh: bool = False,
+        start: int | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Answer:
         """Counterfactual: what the model would be with something done to chosen examples.
@@ -87,15 +88,17 @@ class Counterfactuals:
             trust_entry: Import the entry that the run names although it is not this package's own.
             entry_arguments: Take the place of recorded arguments of the entry.
             fresh: Execute again although a result is stored.
-            progress: Called after every step with its number and the number of steps.
+            start: Step of the stored state to begin with; by default the last one before the first
+                affected visit, 0 for the whole run.
+            progress: Called after every step with how many are executed and how many are to be.
 
         Raises:
             QueryError: Q105 column, Q106 steps, Q108 nothing matches, Q109 package, Q110 argument,
                 Q131 content, Q132 salts, Q133 not closed.
             PolicyError: The policy cannot be read, or reads what was not recorded.
-            ReplayError: The run cannot be executed again (R101 to R105), the intervention would
-                not be exact (R131, R132, R151 to R154), or the training loop cannot be had (R133
-                to R135).
+            ReplayError: The run cannot be executed again (R101 to R105, R141, R142), the
+                intervention would not be exact (R131, R132, R151 to R154, R156), or the training
+                loop cannot be had (R133 to R135).
         """
         allowed("how", how, HOW)
         beside = {
@@ -122,7 +125,12 @@ class Counterfactuals:
                     build, train, observe, generate, entry_arguments, trust=trust_entry
                 )
                 result = load_replay().counterfactual(
-                    self._records, resolved.intervention, loop, fresh=fresh, progress=progress
+                    self._records,
+                    resolved.intervention,
+                    loop,
+                    fresh=fresh,
+                    start=start,
+                    progress=progress,
                 )
         return whatif(self._records, resolved, result, by=by, how=how)
 

@@ -129,16 +129,17 @@ def in_words(intervention: Change, label: str) -> str:
     if not intervention.examples:
         return "nothing is changed"
     when = "" if intervention.steps is None else " in steps {} to {}".format(*intervention.steps)
-    weights = ", ".join(f"{weight:g}" for weight in getattr(intervention, "weights", ()))
-    by = getattr(intervention, "by", "")
-    sentences = {
-        "remove": f"without {label}{when}",
-        "renormalise": f"without {label}{when}, means over the {by} that remain",
-        "reweight": f"{label} with {getattr(intervention, 'factor', 1):g} times its weight{when}",
-        "reprofile": f"{label} under the profile {weights}{when}",
-        "substitute": f"other content in the place of {label}",
-    }
-    return sentences[intervention.operation]
+    if isinstance(intervention, Reweight):
+        return f"{label} with {intervention.factor:g} times its weight{when}"
+    if isinstance(intervention, Reprofile):
+        weights = ", ".join(f"{weight:g}" for weight in intervention.weights)
+        return f"{label} under the profile {weights}{when}"
+    if isinstance(intervention, Substitute):
+        return f"other content in the place of {label}"
+    means = ""
+    if isinstance(intervention, Renormalise):
+        means = f", means over the {intervention.by} that remain"
+    return f"without {label}{when}{means}"
 
 
 def _remove(_: Records, examples: tuple[int, ...], steps: Any, asked: Asked) -> Change:

@@ -41,7 +41,7 @@ class _Contents(RerunJournal):
                 self.found[number] = item_digest(dataset[number - first])
         return kept
 
-    def begin_step(self, recorder: Recorder, step: Step) -> None:
+    def begin_step(self, recorder: Recorder, step: Step) -> None:  # noqa: ARG002 - part of Journal
         """Stop."""
         raise _AdmittedAll
 

@@ -17,7 +17,7 @@ from gradledger.errors import ReplayError
 from gradledger.recorder.examples import AdmittedDataset
 from gradledger.recorder.presented import item_digest
 from gradledger.recorder.recorder import Recorder
-from gradledger.recorder.step import Step
+from gradledger.recorder.step import MicroBatch, Step
 from gradledger.recorder.weights import DepthWeights
 from gradledger.replay.plan import plan_of
 from gradledger.replay.recorded import RecordedRun
@@ -27,7 +27,7 @@ from gradledger.schema import Intervention
 from gradledger.segment import read_table
 from gradledger.state.torch_state import rng_fingerprint, training_fingerprint
 
-#: Called after every step with its number and the number of steps.
+#: Called after every step with how many are executed and how many are to be.
 Progress = Callable[[int, int], None]
 
 _FULL_COVERAGE_PERCENT: Final = 100.0
@@ -46,7 +46,9 @@ class Interventions(RerunJournal):
         first_affected: Step of their first visit; None where there is none.
         first_different: First step after which the model is another; None where there is none.
         first_other_rng: First step before which random numbers differ; None where none do.
-        num_identical: Steps found bit-identical before the first affected visit.
+        num_identical: Steps up to the last that was found bit-identical before the first affected
+            visit; those before the state that the replay began with are known to be.
+        final_fingerprint: Fingerprint of model and optimizer after the last step.
         num_rates_set: Learning rates that the loop chose otherwise and that were set as recorded.
     """
 
@@ -60,6 +62,7 @@ class Interventions(RerunJournal):
         self.first_different: int | None = None
         self.first_other_rng: int | None = None
         self.num_identical = self.num_rates_set = 0
+        self.final_fingerprint = ""
         self._rates = recorded_rates(run)
         steps = read_table(run.run_dir, "steps", ["step", "rng_fingerprint"]).to_pylist()
         self._rng = {row["step"]: row["rng_fingerprint"] for row in steps}
@@ -89,6 +92,25 @@ class Interventions(RerunJournal):
                 )
         return kept
 
+    def presented(self, step: Step, micro: MicroBatch) -> None:
+        """Compare what is presented with the record, but for what is other on purpose."""
+        if self.plan.substituted:
+            recorded = {
+                (visit.micro_batch, visit.position): visit.digest
+                for visit in self.run.visits_of(step.number)
+            }
+            number = len(step.micro_batches)
+            digests = [
+                recorded.get((number, place), digest)
+                if int(example) in self.plan.substituted
+                else digest
+                for place, (example, digest) in enumerate(
+                    zip(micro.examples, micro.digests, strict=True)
+                )
+            ]
+            micro = MicroBatch(micro.examples, digests, micro.tokens)
+        super().presented(step, micro)
+
     def begin_step(self, recorder: Recorder, step: Step) -> None:
         """Compare the state before the step, and the random numbers."""
         self._step = step.number
@@ -105,8 +127,10 @@ class Interventions(RerunJournal):
     def end_step(self, recorder: Recorder, step: Step) -> None:
         """Compare the state after the step while it must be the recorded one."""
         super().end_step(recorder, step)
+        if step.number == self.run.num_steps:
+            self.final_fingerprint = training_fingerprint(recorder.model, recorder.optimizer)
         if self._progress is not None:
-            self._progress(step.number, self.run.num_steps)
+            self._progress(step.number - self.start, self.run.num_steps - self.start)
 
     def close(self, recorder: Recorder) -> None:  # noqa: ARG002 - part of Journal
         """Let go of the optimizer."""
