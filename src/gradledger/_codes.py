@@ -154,6 +154,7 @@ CODES: Final[dict[str, str]] = {
     "R154": "other content does not have the form of an example",
     "R155": "run holds examples that were erased since",
     "R156": "state comes after the first affected visit",
+    "R161": "erasure would not be exact",
     # Q: query
     "Q101": "directory is not a run",
     "Q102": "run is damaged",
@@ -239,6 +240,11 @@ FINDINGS: Final[dict[str, str]] = {
     "V859": "absence is not proved",
     "V860": "statement is not signed by a trusted key",
     "V861": "statement does not fit",
+    # V89: erasures
+    "V890": "certificate of an erasure is missing or malformed",
+    "V891": "certificate of an erasure differs from the record",
+    "V892": "certificate of an erasure is not signed by the log's key",
+    "V893": "what an erasure removed is still there",
     # V9: notices
     "V901": "log is unsigned",
     "V902": "signatures were checked with the log's own keys only",
@@ -248,4 +254,5 @@ FINDINGS: Final[dict[str, str]] = {
     "V906": "resume was cut off",
     "V907": "witness knows nothing of the log",
     "V908": "absence cannot be proved for some sources",
+    "V910": "state was removed by an erasure",
 }

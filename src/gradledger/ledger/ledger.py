@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from gradledger.ledger.counterfactual import Counterfactuals
+from gradledger.ledger.erasure import Erasures
 from gradledger.ledger.filters import named_filters
 from gradledger.ledger.handover import Handover
 from gradledger.ledger.past import Past
@@ -33,8 +33,10 @@ from gradledger.report import Report, make_report
 from gradledger.schema import RunBegin, RunEnd
 
 
-class Ledger(Counterfactuals, Handover, Past, Pieces):
-    """Read-only view of a recorded run; what was sealed after it was opened is not seen.
+class Ledger(Erasures, Handover, Past, Pieces):
+    """View of a recorded run; what was sealed after it was opened is not seen.
+
+    Only ``erase`` writes into the run; everything else leaves it as it is.
 
     Args:
         records: The opened records, see ``open_ledger``.

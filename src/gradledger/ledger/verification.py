@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from gradledger.errors import LogError, QueryError
+from gradledger.evidence import check_erasures
 from gradledger.log import LogReader, QuorumPolicy, VerifierKey, has_log
 from gradledger.report import SignedLog
 from gradledger.verify import Report, Scope, check_run
@@ -49,7 +51,7 @@ def verify_run(
             expected="one of them, from 0",
             where="verify",
         )
-    return check_run(
+    report = check_run(
         Path(run_dir),
         [_key(key) for key in keys],
         QuorumPolicy.read(Path(quorum)) if quorum is not None else None,
@@ -57,6 +59,10 @@ def verify_run(
         scope=Scope(step, example),
         on_progress=on_progress,
     )
+    if given:
+        return report
+    on_progress("certificates of erasure")
+    return replace(report, findings=(*report.findings, *check_erasures(Path(run_dir))))
 
 
 def signed_log_of(run_dir: Path) -> SignedLog | None:

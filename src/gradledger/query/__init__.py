@@ -28,7 +28,15 @@ from gradledger.query.policy_explain import explain_example, explain_record
 from gradledger.query.policy_simulate import simulate_policy
 from gradledger.query.ranking import ORDERS
 from gradledger.query.records import Records, open_records
-from gradledger.query.replays import replays_folder, stored_result
+from gradledger.query.remains import (
+    Elsewhere,
+    copies,
+    named_rows,
+    other_models,
+    search_runs,
+    states_after,
+)
+from gradledger.query.replays import MODEL_FILE, replays_folder, result_folder, stored_result
 from gradledger.query.selection import selected_examples, words
 from gradledger.query.states import states
 from gradledger.query.steps import steps
@@ -41,11 +49,13 @@ __all__ = [
     "HOW",
     "KINDS",
     "MEASURES",
+    "MODEL_FILE",
     "OPERATIONS",
     "ORDERS",
     "UNITS",
     "Answer",
     "Column",
+    "Elsewhere",
     "Records",
     "Resolved",
     "Selection",
@@ -60,6 +70,7 @@ __all__ = [
     "capabilities",
     "capability",
     "check_policy",
+    "copies",
     "decide",
     "decisions",
     "decisions_on",
@@ -76,18 +87,23 @@ __all__ = [
     "item_digest",
     "keyed_values",
     "matrix",
+    "named_rows",
     "open_records",
     "orphans",
+    "other_models",
     "places",
     "policies",
     "policy_digests",
     "read_items",
     "replays_folder",
     "resolve",
+    "result_folder",
+    "search_runs",
     "selected_examples",
     "simulate_policy",
     "sources_of",
     "states",
+    "states_after",
     "steps",
     "stored_result",
     "timeline",

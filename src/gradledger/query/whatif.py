@@ -57,7 +57,7 @@ def whatif(
         return _estimated(records, resolved, by, how)
     intervention = resolved.intervention
     estimates = {name: item.groups(records, intervention) for name, item in ESTIMATORS.items()}
-    tables = [_units_table(records, result, estimates, by)]
+    tables = [_units_table(records, result, estimates, by)] if result["groups"] else []
     if result["observations"]:
         nats = {name: item.probes(records, intervention) for name, item in ESTIMATORS.items()}
         tables.append(_observations_table(result, nats))
@@ -285,6 +285,8 @@ def _notes(records: Records, result: Mapping[str, Any]) -> list[str]:
             f"from step {result['first_other_rng_step']} on the loop drew other random numbers "
             "than recorded: the change is that of loop and examples together"
         )
+    if result.get("factual_model") == "removed":
+        notes.append("an erasure removed the recorded model: distances to it are not known")
     probes = [str(probe.get("name")) for probe in records.begin.settings.get("probes") or []]
     missing = [name for name in probes if name not in result["observations"]]
     if missing:

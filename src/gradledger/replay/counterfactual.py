@@ -126,6 +126,7 @@ def _execute(
         "num_rescaled_visits": journal.plan.num_rescaled,
         "final_digest": digest,
         "final_fingerprint": journal.final_fingerprint,
+        "factual_model": "stored" if _is_there(run) else "removed",
         "groups": _compare_groups(records, run, folder),
         "observations": {},
         "texts": {},
@@ -169,7 +170,12 @@ def _expect_recorded_end(
 
 
 def _compare_groups(records: Records, run: RecordedRun, folder: Path) -> list[dict[str, Any]]:
-    """Return, per group, the distance of the two models and what it has of the displacement."""
+    """Return, per group, the distance of the two models and what it has of the displacement.
+
+    Nothing where an erasure removed the recorded model.
+    """
+    if not _is_there(run):
+        return []
     opening = read_model(run.state_dir(0) / MODEL_FILE)
     factual = read_model(run.state_dir(run.num_steps) / MODEL_FILE)
     other = read_model(folder / MODEL_FILE)
@@ -192,22 +198,34 @@ def _observe(
     run: RecordedRun, loop: TrainingLoop, folder: Path, figures: Mapping[str, Observable]
 ) -> dict[str, dict[str, float | None]]:
     """Evaluate figures on the recorded and on the other model."""
-    recorded = observe_model(loop.build, run.state_dir(run.num_steps) / MODEL_FILE, figures)
+    recorded: Mapping[str, float] = {}
+    if _is_there(run):
+        recorded = observe_model(loop.build, run.state_dir(run.num_steps) / MODEL_FILE, figures)
     other = observe_model(loop.build, folder / MODEL_FILE, figures)
     return {
-        name: {"recorded": _finite(recorded[name]), "executed": _finite(other[name])}
+        name: {
+            "recorded": _finite(recorded[name]) if name in recorded else None,
+            "executed": _finite(other[name]),
+        }
         for name in figures
     }
 
 
 def _write(run: RecordedRun, loop: TrainingLoop, folder: Path) -> dict[str, dict[str, str]]:
     """Let the recorded and the other model write."""
-    recorded = write_texts(loop.build, run.state_dir(run.num_steps) / MODEL_FILE, loop.generate)
+    recorded: Mapping[str, str] = {}
+    if _is_there(run):
+        recorded = write_texts(loop.build, run.state_dir(run.num_steps) / MODEL_FILE, loop.generate)
     other = write_texts(loop.build, folder / MODEL_FILE, loop.generate)
     return {
-        prompt: {"recorded": recorded[prompt], "executed": other[prompt]}
+        prompt: {"recorded": recorded.get(prompt, ""), "executed": other[prompt]}
         for prompt in loop.generate
     }
+
+
+def _is_there(run: RecordedRun) -> bool:
+    """Whether the recorded model is stored; an erasure may have removed it."""
+    return (run.run_dir / "states" / f"step={run.num_steps}" / MODEL_FILE).exists()
 
 
 def _finite(value: float) -> float | None:
