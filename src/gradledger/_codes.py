@@ -154,6 +154,7 @@ CODES: Final[dict[str, str]] = {
     "R154": "other content does not have the form of an example",
     "R155": "run holds examples that were erased since",
     "R156": "state comes after the first affected visit",
+    "R157": "process of a replay ended early",
     "R161": "erasure would not be exact",
     # Q: query
     "Q101": "directory is not a run",

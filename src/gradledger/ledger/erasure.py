@@ -16,7 +16,7 @@ from gradledger.evidence import (
     issue_erasure,
     needs_key,
 )
-from gradledger.ledger.counterfactual import Counterfactuals
+from gradledger.ledger.checks import Checks
 from gradledger.ledger.entry import load_replay
 from gradledger.log import SigningKey, signing_key
 from gradledger.query import (
@@ -42,7 +42,7 @@ from gradledger.segment import write_bytes_atomic
 from gradledger.state import model_file_digest
 
 
-class Erasures(Counterfactuals):
+class Erasures(Checks):
     """The part of a ledger that erases: it writes into the run, its log, and beside it."""
 
     def erase(

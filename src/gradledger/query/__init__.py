@@ -37,6 +37,13 @@ from gradledger.query.remains import (
     states_after,
 )
 from gradledger.query.replays import MODEL_FILE, replays_folder, result_folder, stored_result
+from gradledger.query.sampled_removals import (
+    Sampled,
+    agreement,
+    check_place,
+    draw_examples,
+    stored_check,
+)
 from gradledger.query.selection import selected_examples, words
 from gradledger.query.states import states
 from gradledger.query.steps import steps
@@ -58,10 +65,12 @@ __all__ = [
     "Elsewhere",
     "Records",
     "Resolved",
+    "Sampled",
     "Selection",
     "Sought",
     "Table",
     "Texts",
+    "agreement",
     "allowed",
     "answer_from_json",
     "answer_to_json",
@@ -69,6 +78,7 @@ __all__ = [
     "books",
     "capabilities",
     "capability",
+    "check_place",
     "check_policy",
     "copies",
     "decide",
@@ -76,6 +86,7 @@ __all__ = [
     "decisions_on",
     "diff",
     "diff_policies",
+    "draw_examples",
     "exclude",
     "explain_example",
     "explain_record",
@@ -105,6 +116,7 @@ __all__ = [
     "states",
     "states_after",
     "steps",
+    "stored_check",
     "stored_result",
     "timeline",
     "trace",
