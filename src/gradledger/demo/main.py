@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -28,6 +28,9 @@ from gradledger.recorder import Recorder, record
 from gradledger.replay import Settled, settle
 from gradledger.schema import Coverage
 from gradledger.segment import read_json, write_json
+
+#: Stretches of the run between stored model states: a replay executes one more than it must.
+_NUM_STRETCHES: Final = 4
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ def demonstrate(
         optimizer,
         policy=data.policy_path,
         on_imbalance="strict",
+        state_every=max(1, recipe.steps // _NUM_STRETCHES),
         probes=probes,
         opening={"source": "random initialisation", "seed": recipe.seed},
         seeds={"model": recipe.seed, "order": recipe.seed},
@@ -202,8 +206,9 @@ def _clean(run_dir: Path) -> Path:
             hint="choose another directory with --out",
         )
     shutil.rmtree(run_dir)
-    if (replays := replays_folder(run_dir)).is_dir():
-        shutil.rmtree(replays)
+    for beside in (replays_folder(run_dir), run_dir.with_name(f"{run_dir.name}.erased")):
+        if beside.is_dir():
+            shutil.rmtree(beside)
     return run_dir
 
 
