@@ -151,10 +151,11 @@ def _table(table: Table) -> Markup:
     shown = table.rows[:_ROWS]
     columns = [n for n, column in enumerate(table.columns) if column.in_text]
     cells = [
-        numerals([row[place] for row in shown], _kind(table.columns[place])) for place in columns
+        numerals([row[place] for row in shown], _kind(table, table.columns[place]))
+        for place in columns
     ]
     heads = [
-        tag("th", breakable(table.columns[place].header), _unit(table.columns[place]),
+        tag("th", breakable(table.columns[place].header), _unit(table, table.columns[place]),
             scope="col", class_="w" if table.columns[place].is_words else None)
         for place in columns
     ]  # fmt: skip
@@ -183,12 +184,15 @@ def _cell(text: str, column: Column) -> Markup:
     return tag("td", text, class_="v")
 
 
-def _unit(column: Column) -> Markup | None:
-    return tag("small", " [%]") if column.kind == "share" else None
+def _unit(table: Table, column: Column) -> Markup | None:
+    return tag("small", " [%]") if _kind(table, column) == "share" else None
 
 
-def _kind(column: Column) -> str:
-    return "text" if column.is_words else column.kind
+def _kind(table: Table, column: Column) -> str:
+    """Return how cells are written; signed figures that are no fractions stay what they are."""
+    if column.is_words:
+        return "text"
+    return "number" if column.kind == "share" and table.name != "units" else column.kind
 
 
 def _texts(table: Table) -> Markup:

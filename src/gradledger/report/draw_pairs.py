@@ -21,6 +21,8 @@ from gradledger.report.markup import Markup, tag
 
 _LEFT, _RIGHT, _TALL, _GAP = 150.0, 14.0, 13.0, 7.0
 _RING: Final = 4.2
+#: Room beyond the largest value, so that no ring meets a label.
+_ROOM: Final = 1.04
 
 
 def draw_pairs(chart: Chart, number: int) -> Markup:
@@ -28,7 +30,7 @@ def draw_pairs(chart: Chart, number: int) -> Markup:
     places = columns_of(chart.grid, chart.columns)
     rows = [(str(row[0]), [row[place] for place in places]) for row in chart.grid.rows]
     values = [amount(value) for _, cells in rows for value in cells]
-    low, high = min([0.0, *values]), max([1e-9, *values])
+    low, high = _ROOM * min([0.0, *values]), _ROOM * max([1e-9, *values])
     scale = (WIDTH - _LEFT - _RIGHT) / (high - low)
     top, bottom = 22.0, 26.0 + (_TALL + _GAP) * len(rows)
     names = [chart.grid.fields[place].header for place in places]
