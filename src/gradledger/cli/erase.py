@@ -8,18 +8,16 @@ from typing import Annotated, Any
 import typer
 
 from gradledger.cli.evidence import Out, SigningFile
+from gradledger.cli.loop import Settings, TrustEntry, entry_arguments
 from gradledger.cli.options import (
     AsJson,
     ContentClass,
-    EntryArguments,
     Example,
     License,
     Rule,
     RunDir,
     Source,
-    TrustEntry,
     Where,
-    entry_arguments,
     filters,
 )
 from gradledger.cli.output import EXIT_ERROR, say, show
@@ -66,7 +64,7 @@ def erase(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before removing.")] = False,
     trust_entry: TrustEntry = False,
-    settings: EntryArguments = None,
+    settings: Settings = None,
     out: Out = None,
     as_json: AsJson = False,
 ) -> int:

@@ -26,6 +26,7 @@ from gradledger.cli.key import KEY_COMMANDS
 from gradledger.cli.orphans import orphans
 from gradledger.cli.output import EXIT_ERROR, complain, say, to_json
 from gradledger.cli.policy import POLICY_COMMANDS
+from gradledger.cli.replay import replay
 from gradledger.cli.report import report
 from gradledger.cli.statement import STATEMENT_COMMANDS
 from gradledger.cli.states import states
@@ -55,6 +56,7 @@ COMMANDS = (
     states,
     diff,
     whatif,
+    replay,
     erase,
     orphans,
     report,

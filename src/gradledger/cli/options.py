@@ -48,43 +48,6 @@ Where = Annotated[
     ),
 ]
 
-TrustEntry = Annotated[
-    bool,
-    typer.Option(
-        "--trust-entry",
-        help="Import the training loop that the run names, which executes its code. Not needed "
-        "for the demo's own.",
-    ),
-]
-EntryArguments = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="NAME=VALUE",
-        help="Argument of the run's training loop, in place of the recorded one; may be repeated.",
-    ),
-]
-
-
-def entry_arguments(settings: list[str] | None) -> dict[str, str]:
-    """Return arguments of a training loop, by name.
-
-    Raises:
-        QueryError: Q110 where one has no equals sign or is given twice.
-    """
-    named: dict[str, str] = {}
-    for item in settings or []:
-        name, sign, value = item.partition("=")
-        if not sign or not name.isidentifier() or name in named:
-            raise QueryError(
-                "Q110",
-                observed=f"--set {item}",
-                expected="NAME=VALUE, each name once",
-                hint="for example --set cache=wheels",
-            )
-        named[name] = value
-    return named
-
 
 def filters(
     where: list[str] | None,

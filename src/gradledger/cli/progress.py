@@ -1,4 +1,4 @@
-"""A bar on stderr while a run is executed again."""
+"""A bar with the time left, while a run is executed again."""
 
 from __future__ import annotations
 
@@ -11,25 +11,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 @contextmanager
-def executing(what: str = "executing") -> Iterator[Callable[[int, int], None]]:
-    """Draw a bar with the time left; nothing where nothing is executed, or nobody looks.
-
-    Args:
-        what: Word before the bar.
-    """
+def executing() -> Iterator[Callable[[int, int], None]]:
+    """Draw a bar on stderr while a run is executed; nothing where nothing is."""
+    console = Console(stderr=True, highlight=False)
     bar = Progress(
-        TextColumn(what),
+        TextColumn("executing"),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True, highlight=False),
+        console=console,
         transient=True,
         disable=not sys.stderr.isatty(),
     )
     task = bar.add_task("steps", total=None, visible=False)
 
-    def advance(done: int, whole: int) -> None:
-        bar.update(task, completed=done, total=whole, visible=True)
+    def advance(step: int, num_steps: int) -> None:
+        bar.update(task, completed=step, total=num_steps, visible=True)
 
     with bar:
         yield advance

@@ -8,19 +8,17 @@ from typing import Annotated, Any
 import typer
 import yaml
 
+from gradledger.cli.loop import Fresh, Settings, TrustEntry, entry_arguments
 from gradledger.cli.options import (
     AsJson,
     ContentClass,
-    EntryArguments,
     Example,
     License,
     Rule,
     RunDir,
     Source,
-    TrustEntry,
     Unit,
     Where,
-    entry_arguments,
     filters,
 )
 from gradledger.cli.output import say, show
@@ -88,7 +86,6 @@ PlanFile = Annotated[
         help="Several interventions in one run: a YAML or JSON list, as ledger.whatif takes it.",
     ),
 ]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Execute again although a result is stored.")]
 FromStep = Annotated[
     int | None,
     typer.Option(
@@ -143,7 +140,7 @@ def whatif(
     strata: Strata = "class",
     processes: Processes = 1,
     trust_entry: TrustEntry = False,
-    settings: EntryArguments = None,
+    settings: Settings = None,
     fresh: Fresh = False,
     begin: FromStep = None,
     page: Page = None,

@@ -39,7 +39,13 @@ def load_replay() -> Any:
         ) from missing
 
 
-def load_loop(records: Records, *, trust: bool, arguments: Mapping[str, Any] | None = None) -> Any:
+def load_loop(
+    records: Records,
+    *,
+    trust: bool,
+    arguments: Mapping[str, Any] | None = None,
+    entry: str | None = None,
+) -> Any:
     """Import the entry that a run names and call it.
 
     Args:
@@ -47,6 +53,7 @@ def load_loop(records: Records, *, trust: bool, arguments: Mapping[str, Any] | N
         trust: Whether code that the run names may be imported though this package does not bring
             it along.
         arguments: Take the place of recorded arguments of the same name.
+        entry: ``package.module:function`` in place of the one that the run names.
 
     Returns:
         A ``TrainingLoop``.
@@ -57,6 +64,9 @@ def load_loop(records: Records, *, trust: bool, arguments: Mapping[str, Any] | N
         QueryError: A package is missing. Code Q109.
     """
     where = str(records.path)
+    if entry is not None:
+        loop = _function(entry, where)(**(arguments or {}))
+        return _loop(load_replay().TrainingLoop, loop, entry, where)
     named = records.begin.settings.get("replay")
     if not isinstance(named, dict) or not isinstance(named.get("entry"), str):
         raise ReplayError(
@@ -66,7 +76,7 @@ def load_loop(records: Records, *, trust: bool, arguments: Mapping[str, Any] | N
             where=where,
             hint="pass build= and train= to ledger.whatif",
         )
-    entry = named["entry"]
+    entry = str(named["entry"])
     if entry not in OWN_ENTRIES and not trust:
         raise ReplayError(
             "R133",

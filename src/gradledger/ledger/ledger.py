@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from gradledger.ledger.erasure import Erasures
+from gradledger.ledger.executions import Executions
 from gradledger.ledger.filters import named_filters
 from gradledger.ledger.handover import Handover
 from gradledger.ledger.past import Past
@@ -33,7 +34,7 @@ from gradledger.report import AnswerPage, Report, make_report
 from gradledger.schema import RunBegin, RunEnd
 
 
-class Ledger(Erasures, Handover, Past, Pieces):
+class Ledger(Erasures, Executions, Handover, Past, Pieces):
     """View of a recorded run; what was sealed after it was opened is not seen.
 
     Only ``erase`` writes into the run; everything else leaves it as it is.

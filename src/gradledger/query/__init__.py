@@ -36,6 +36,7 @@ from gradledger.query.remains import (
     search_runs,
     states_after,
 )
+from gradledger.query.replayed import replayed
 from gradledger.query.replays import MODEL_FILE, replays_folder, result_folder, stored_result
 from gradledger.query.sampled_removals import (
     Sampled,
@@ -106,6 +107,7 @@ __all__ = [
     "policies",
     "policy_digests",
     "read_items",
+    "replayed",
     "replays_folder",
     "resolve",
     "result_folder",

@@ -6,6 +6,7 @@ from gradledger.replay.loop import TrainingLoop, named_observables
 from gradledger.replay.recorded import RecordedRun
 from gradledger.replay.rerun import rerun
 from gradledger.replay.settle import Settled, settle
+from gradledger.replay.tasks import perform
 
 __all__ = [
     "RecordedRun",
@@ -14,6 +15,7 @@ __all__ = [
     "contents_of",
     "counterfactual",
     "named_observables",
+    "perform",
     "rerun",
     "settle",
 ]

@@ -2,207 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
 
-import numpy as np
 from torch import nn, optim
 
 from gradledger.errors import ReplayError
 from gradledger.recorder.attach import observe
-from gradledger.recorder.examples import AdmittedDataset
-from gradledger.recorder.order import RecordedOrder, RecordEnd
-from gradledger.recorder.presented import item_digest
+from gradledger.recorder.order import RecordEnd
 from gradledger.recorder.recorder import Recorder
-from gradledger.recorder.salts import Salts
-from gradledger.recorder.states import proceed, restore
-from gradledger.recorder.step import MicroBatch, Step
-from gradledger.recorder.weights import FULL
+from gradledger.replay.journal import Observer, RerunJournal
+from gradledger.replay.keep import Keeper
 from gradledger.replay.recorded import RecordedRun
-from gradledger.segment import read_table
-from gradledger.state.torch_state import restore_rng, training_fingerprint
+
+__all__ = ["Build", "Observer", "RerunJournal", "Train", "execute", "rerun"]
 
 #: Builds model and optimizer as the recorded run did.
 Build = Callable[[], tuple[nn.Module, optim.Optimizer]]
 #: The user's training loop: admits, iterates, steps; does not close.
 Train = Callable[[Recorder], None]
-
-
-class Observer(Protocol):
-    """What a rerun does with every update."""
-
-    def book(
-        self, recorder: Recorder, step: Step, sizes: Sequence[int], routed: frozenset[int]
-    ) -> None:
-        """Look at the update that just happened."""
-
-
-class RerunJournal:
-    """The journal of a rerun: compares instead of writing.
-
-    Args:
-        run: The recorded run.
-        observer: Sees every update.
-
-    Attributes:
-        start: The step after which the replay begins; 0 for the opening state.
-    """
-
-    def __init__(self, run: RecordedRun, observer: Observer) -> None:
-        self.run, self._observer, self.start = run, observer, 0
-        self._order = run.order()
-        self._salts = Salts(run.run_dir)
-        self._num_items = 0
-        self._waiting = False
-
-    def begin_at(self, start: int) -> None:
-        """Begin after this step; called before the recorder is attached.
-
-        Raises:
-            ReplayError: No model state is stored there. Code R102.
-        """
-        self.run.state_dir(start)
-        self.start, self._order = start, self.run.order(start)
-
-    def open(self, recorder: Recorder) -> None:
-        """Bring everything to the stored state.
-
-        Random numbers are those of the opening until the loop asks for its first batch: what the
-        script does before that, it did then.
-        """
-        loaded = restore(self.run.state_dir(self.start), recorder)
-        restore_rng(self.run.state_dir(0))
-        if self.start:
-            recorder.num_steps, self._waiting = self.start, True
-            recorder.passes.expect(loaded.position["passes"], loaded.extra)
-
-    def admit(
-        self,
-        recorder: Recorder,
-        dataset: Any,
-        metadata: Any,  # noqa: ARG002 - part of Journal; the recorded decisions stand
-    ) -> AdmittedDataset:
-        """Take the recorded decisions; nothing is decided again."""
-        first, count = self._num_items, len(dataset)
-        decision, admitted, profile_names = self.run.decisions()
-        part = slice(first, first + count)
-        in_force = self.run.begin["settings"]["profiles"]
-        numbers = {FULL: 0}
-        for name in sorted({profile_names[code] for code in decision[part][admitted[part]]}):
-            numbers[name] = recorder.weights.add(name, in_force[name])
-        profile = np.asarray(
-            [numbers.get(profile_names[code], 0) for code in decision[part]], np.int32
-        )
-        columns = read_table(self.run.run_dir, "decisions/examples").slice(first, count).to_pydict()
-        sources = [str(value) for value in columns.get("source", ["data"] * count)]
-        contents = [None if value is None else bytes.fromhex(value) for value in columns["content"]]
-        self._compare_content(dataset, sources, contents, first)
-        recorder.examples.extend(
-            decision[part], profile, admitted[part], sources, contents, columns["example_id"]
-        )
-        self._num_items += count
-        kept = np.flatnonzero(admitted[part])
-        return AdmittedDataset(dataset, kept.tolist(), (kept + first).tolist())
-
-    def _compare_content(
-        self, dataset: Any, sources: list[str], contents: list[bytes | None], first: int
-    ) -> None:
-        for place, (source, content) in enumerate(zip(sources, contents, strict=True)):
-            if content is None:
-                continue
-            found = self.commit(source, item_digest(dataset[place]))
-            if found != content:
-                raise ReplayError(
-                    "R104",
-                    observed=f"content {found.hex()[:16]} of example {first + place}",
-                    expected=f"content {content.hex()[:16]}, as recorded",
-                    where=str(self.run.run_dir),
-                    hint="replay with the data set that the run was recorded with",
-                )
-
-    def commit(self, source: str, content: bytes) -> bytes:
-        """Return the keyed commitment under the recorded salt."""
-        return self._salts.commit(source, content)
-
-    def order(self) -> RecordedOrder | None:
-        """Feed the recorded order."""
-        return self._order
-
-    def begin_step(self, recorder: Recorder, step: Step) -> None:
-        """Compare the state before the step."""
-        if step.number > self.run.num_steps:
-            raise RecordEnd
-        self._compare(recorder, step, 0)
-
-    def presented(self, step: Step, micro: MicroBatch) -> None:
-        """Compare what is presented with what was: which examples, and their tensors."""
-        self._order.use()
-        number = len(step.micro_batches)
-        recorded = [v for v in self.run.visits_of(step.number) if v.micro_batch == number]
-        where = f"{self.run.run_dir}, step {step.number}, micro-batch {number}"
-        wanted = [visit.example for visit in recorded]
-        if (found := micro.examples.tolist()) != wanted:
-            raise ReplayError(
-                "R141",
-                observed=f"examples {found!s:.100}",
-                expected=f"{wanted!s:.100}, as recorded",
-                where=where,
-                hint="a loop that begins in the middle goes on from run.num_steps",
-            )
-        for visit, digest in zip(recorded, micro.digests, strict=True):
-            if visit.digest != digest:
-                raise ReplayError(
-                    "R142",
-                    observed=f"content {digest.hex()[:16]} of example {visit.example}",
-                    expected=f"{visit.digest.hex()[:16]}, as presented in the recorded run",
-                    where=where,
-                    hint="see how-to/make-training-deterministic.md: data and what changes them "
-                    "at random must be as they were",
-                )
-
-    def between_steps(self, recorder: Recorder) -> bool:
-        """Restore, once, what a replay in the middle goes on from."""
-        if not self._waiting:
-            return False
-        self._waiting = False
-        proceed(self.run.state_dir(self.start), recorder)
-        return True
-
-    def before_update(self, step: Step) -> None:
-        """Do nothing: what is about to happen is on record."""
-
-    def book(
-        self, recorder: Recorder, step: Step, sizes: Sequence[int], routed: frozenset[int]
-    ) -> None:
-        """Show the update to the observer."""
-        self._observer.book(recorder, step, sizes, routed)
-
-    def end_step(self, recorder: Recorder, step: Step) -> None:
-        """Compare the state after the step."""
-        self._compare(recorder, step, 1)
-
-    def balance(self) -> str:
-        """Say that what was compared so far is the same."""
-        return "bit-identical"
-
-    def close(self, recorder: Recorder) -> None:
-        """Nothing is held."""
-
-    def abort(self) -> None:
-        """Nothing is held."""
-
-    def _compare(self, recorder: Recorder, step: Step, side: int) -> None:
-        found = training_fingerprint(recorder.model, recorder.optimizer)
-        recorded = self.run.fingerprints.get(step.number, ("none", "none"))[side]
-        if found != recorded:
-            raise ReplayError(
-                "R103",
-                observed=f"fingerprint {found} {('before', 'after')[side]} step {step.number}",
-                expected=f"{recorded}, as recorded",
-                where=str(self.run.run_dir),
-                hint="replay on the same kind of machine, library versions and thread count, "
-                "with the script that was recorded",
-            )
 
 
 def rerun(
@@ -230,7 +49,9 @@ def execute(
     journal: RerunJournal,
     *,
     start: int = 0,
+    stop: int | None = None,
     measure_visits: bool = True,
+    keep: Path | None = None,
 ) -> nn.Module:
     """Execute the training loop with a journal that reads the record.
 
@@ -246,7 +67,10 @@ def execute(
         train: The training loop that was recorded.
         journal: Feeds order and decisions.
         start: Step of the stored state to begin with; 0 for the opening state.
+        stop: Last step to execute; by default the last of the run.
         measure_visits: Whether gradients of all visits are kept for measuring.
+        keep: Folder for states of this replay itself, so that it goes on where it was killed; they
+            are removed at its end. Only for journals that name in ``NOTED`` what they found.
 
     Returns:
         The model in its final state.
@@ -255,7 +79,22 @@ def execute(
         ReplayError: No state is stored at ``start`` (R102), content or order differ (R104, R141,
             R142), the loop ended early (R105), or as the journal raises.
     """
-    journal.begin_at(start)
+    with Keeper(keep) if keep is not None else nullcontext() as keeper:
+        journal.begin_at(start)
+        journal.stop, journal.keeper = run.num_steps if stop is None else stop, keeper
+        kept = keeper.find() if keeper is not None else None
+        if kept is not None and start < kept.step < journal.stop:
+            journal.begin_at(kept.step, kept.folder)
+            journal.take_notes(kept.notes)
+        model = _train_again(run, build, train, journal, measure_visits=measure_visits)
+        if keeper is not None:
+            keeper.clear()
+        return model
+
+
+def _train_again(
+    run: RecordedRun, build: Build, train: Train, journal: RerunJournal, *, measure_visits: bool
+) -> nn.Module:
     model, optimizer = build()
     settings = run.begin["settings"]
     seen = observe(
@@ -271,13 +110,13 @@ def execute(
         try:
             train(recorder)
         except (RecordEnd, StopIteration):
-            if recorder.num_steps != run.num_steps:
+            if recorder.num_steps != journal.stop:
                 raise
-        if recorder.num_steps != run.num_steps:
+        if recorder.num_steps != journal.stop:
             raise ReplayError(
                 "R105",
                 observed=f"{recorder.num_steps} steps",
-                expected=f"{run.num_steps}, as recorded",
+                expected=f"{journal.stop}, as recorded",
                 where=str(run.run_dir),
                 hint="replay with the training loop that was recorded",
             )
