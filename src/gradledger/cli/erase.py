@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from gradledger.cli.evidence import Out, SigningFile
-from gradledger.cli.loop import Settings, TrustEntry, entry_arguments
+from gradledger.cli.loop import Command, Name, Settings, TrustEntry, entry_arguments
 from gradledger.cli.options import (
     AsJson,
     ContentClass,
@@ -27,6 +27,7 @@ from gradledger.ledger import open_ledger
 
 def erase(
     run: RunDir,
+    command: Command = None,
     *,
     example: Example = None,
     source: Source = None,
@@ -63,6 +64,7 @@ def erase(
         typer.Option("--no-deny", help="Do not put them on the list that later admissions deny."),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before removing.")] = False,
+    name: Name = None,
     trust_entry: TrustEntry = False,
     settings: Settings = None,
     out: Out = None,
@@ -93,6 +95,8 @@ def erase(
             remove_states=remove_states,
             deny=not no_deny,
             out=out,
+            command=tuple(command or ()),
+            name=name,
             trust_entry=trust_entry,
             entry_arguments=entry_arguments(settings),
             progress=advance,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from gradledger.cli.loop import Fresh, Settings, TrustEntry, entry_arguments
+from gradledger.cli.loop import Command, Fresh, Name, Settings, TrustEntry, entry_arguments
 from gradledger.cli.options import (
     AsJson,
     ContentClass,
@@ -117,6 +117,7 @@ Processes = Annotated[
 
 def whatif(
     run: RunDir,
+    command: Command = None,
     *,
     example: Example = None,
     source: Source = None,
@@ -139,6 +140,7 @@ def whatif(
     seed: Seed = 0,
     strata: Strata = "class",
     processes: Processes = 1,
+    name: Name = None,
     trust_entry: TrustEntry = False,
     settings: Settings = None,
     fresh: Fresh = False,
@@ -187,7 +189,14 @@ def whatif(
             if steps is not None:
                 asked = [{**item, "steps": _range(steps)} for item in asked]
             answer = ledger.whatif(
-                interventions=asked, how=how, by=by, fresh=fresh, start=begin, **loop
+                interventions=asked,
+                how=how,
+                by=by,
+                fresh=fresh,
+                start=begin,
+                command=tuple(command or ()),
+                name=name,
+                **loop,
             )
         if page is not None:
             ledger.page_of(answer).write(page)

@@ -85,7 +85,13 @@ class Checks(Counterfactuals):
                 on_done=done,
             )
         elif todo:
-            loop = self._loop(build, train, observe, None, entry_arguments, trust=trust_entry)
+            loop = self._loop(
+                build=build,
+                train=train,
+                observe=observe,
+                trust_entry=trust_entry,
+                entry_arguments=entry_arguments,
+            )
             for item in todo:
                 load_replay().counterfactual(records, item, loop, fresh=fresh)
                 done()

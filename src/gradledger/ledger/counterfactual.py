@@ -8,6 +8,7 @@ from typing import Any
 
 from gradledger.errors import QueryError
 from gradledger.ledger.entry import load_loop, load_replay
+from gradledger.ledger.script import run_script
 from gradledger.query import (
     HOW,
     OPERATIONS,
@@ -19,6 +20,7 @@ from gradledger.query import (
     stored_result,
     whatif,
 )
+from gradledger.schema import Intervention, Substitute, parts_of
 
 
 class Counterfactuals:
@@ -47,6 +49,8 @@ class Counterfactuals:
         train: Callable[[Any], None] | None = None,
         observe: Any = None,
         generate: Mapping[str, Callable[[Any], str]] | None = None,
+        command: Sequence[str] = (),
+        name: str | None = None,
         trust_entry: bool = False,
         entry_arguments: Mapping[str, Any] | None = None,
         fresh: bool = False,
@@ -85,6 +89,9 @@ class Counterfactuals:
             observe: Figures of the final model: name -> function of the model; probes; or a
                 function that returns such a mapping for the numbers of the chosen examples.
             generate: Texts of the final model: prompt -> function of the model.
+            command: In place of ``build`` and ``train``: the words that start the script that was
+                recorded; it cannot be observed, and exchanges content with other examples alone.
+            name: Directory that the script records to now, where its last part is another.
             trust_entry: Import the entry that the run names although it is not this package's own.
             entry_arguments: Take the place of recorded arguments of the entry.
             fresh: Execute again although a result is stored.
@@ -121,29 +128,78 @@ class Counterfactuals:
         if how == "replay":
             result = None if fresh else stored_result(self._records, resolved.intervention)
             if result is None or observe is not None or generate is not None:
-                loop = self._loop(
-                    build, train, observe, generate, entry_arguments, trust=trust_entry
-                )
-                result = load_replay().counterfactual(
-                    self._records,
-                    resolved.intervention,
-                    loop,
-                    fresh=fresh,
-                    start=start,
-                    progress=progress,
+                loop = {
+                    "build": build,
+                    "train": train,
+                    "observe": observe,
+                    "generate": generate,
+                    "command": command,
+                    "name": name,
+                    "trust_entry": trust_entry,
+                    "entry_arguments": entry_arguments,
+                }
+                result = self._counterfactual(
+                    resolved.intervention, loop, fresh=fresh, start=start, progress=progress
                 )
         return whatif(self._records, resolved, result, by=by, how=how)
 
+    def _counterfactual(
+        self,
+        intervention: Intervention,
+        loop: Mapping[str, Any],
+        *,
+        fresh: bool = False,
+        start: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> dict[str, Any]:
+        """Execute an intervention with whichever loop there is; return its result."""
+        if not loop.get("command"):
+            found: dict[str, Any] = load_replay().counterfactual(
+                self._records,
+                intervention,
+                self._loop(**loop),
+                fresh=fresh,
+                start=start,
+                progress=progress,
+            )
+            return found
+        task = {
+            "name": "counterfactual",
+            "intervention": intervention.to_dict(),
+            "fresh": fresh,
+            "start": start,
+        }
+        if any(isinstance(part, Substitute) and part.items for part in parts_of(intervention)):
+            raise _argument("content with a script", "another example, whose content is taken")
+        return self._in_script(task, loop, progress)
+
+    def _in_script(
+        self,
+        task: Mapping[str, Any],
+        loop: Mapping[str, Any],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> dict[str, Any]:
+        """Perform a task by starting the user's script."""
+        own = [name for name in ("build", "train", "observe", "generate") if loop.get(name)]
+        if own:
+            raise _argument(f"{own[0]} with a script", "a script, or build and train")
+        return run_script(
+            self._records.path, task, loop["command"], name=loop.get("name"), progress=progress
+        )
+
     def _loop(
         self,
-        build: Any,
-        train: Any,
-        observe: Any,
-        generate: Any,
-        arguments: Mapping[str, Any] | None,
         *,
-        trust: bool,
+        build: Any = None,
+        train: Any = None,
+        observe: Any = None,
+        generate: Any = None,
+        trust_entry: bool = False,
+        entry_arguments: Mapping[str, Any] | None = None,
+        command: Sequence[str] = (),
+        name: str | None = None,
     ) -> Any:
+        del command, name
         replay = load_replay()
         by_selection = callable(observe) and not hasattr(observe, "loss")
         figures = observe if by_selection else replay.named_observables(observe)
@@ -151,7 +207,7 @@ class Counterfactuals:
             raise _argument("build or train alone", "both, or neither")
         if build is not None:
             return replay.TrainingLoop(build, train, figures, dict(generate or {}))
-        loop = load_loop(self._records, trust=trust, arguments=arguments)
+        loop = load_loop(self._records, trust=trust_entry, arguments=entry_arguments)
         return replay.TrainingLoop(
             loop.build, loop.train, figures or loop.observe, dict(generate or loop.generate)
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from gradledger.errors import LogError, QueryError, ReplayError
 from gradledger.evidence import (
@@ -41,6 +41,9 @@ from gradledger.schema import Remove
 from gradledger.segment import write_bytes_atomic
 from gradledger.state import model_file_digest
 
+#: Steps that a replay must have found to be the recorded ones before its result is certified.
+_ENOUGH: Final = 4
+
 
 class Erasures(Checks):
     """The part of a ledger that erases: it writes into the run, its log, and beside it."""
@@ -59,6 +62,8 @@ class Erasures(Checks):
         build: Callable[[], Any] | None = None,
         train: Callable[[Any], None] | None = None,
         observe: Any = None,
+        command: Sequence[str] = (),
+        name: str | None = None,
         trust_entry: bool = False,
         entry_arguments: Mapping[str, Any] | None = None,
         progress: Callable[[int, int], None] | None = None,
@@ -83,6 +88,8 @@ class Erasures(Checks):
             build: Builds model and optimizer as the run did; by default what the run names.
             train: The training loop that was recorded; it does not close the recorder.
             observe: As in ``whatif``.
+            command: As in ``whatif``: the words that start the script that was recorded.
+            name: Directory that the script records to now, where its last part is another.
             trust_entry: Import the entry that the run names although it is not this package's own.
             entry_arguments: Take the place of recorded arguments of the entry.
             progress: Called after every step with how many are executed and how many are to be.
@@ -110,20 +117,25 @@ class Erasures(Checks):
         place = _free(out)
         examples = selected_examples(records, filters)
         earlier = erased_before(records.path)
-        loop = self._loop(build, train, observe, None, entry_arguments, trust=trust_entry)
+        loop = {
+            "build": build,
+            "train": train,
+            "observe": observe,
+            "command": command,
+            "name": name,
+            "trust_entry": trust_entry,
+            "entry_arguments": entry_arguments,
+        }
         intervention = Remove(tuple(sorted({*examples, *earlier})))
-        result = _executed(records, intervention, loop, progress)
-        replay, rows = load_replay(), named_rows(records, examples)
-        run = replay.RecordedRun(records.path)
-        contents = replay.contents_of(run, loop, examples)
+        result, rows = self._exact(intervention, loop, progress), named_rows(records, examples)
+        contents = self._contents(examples, loop)
         states = states_after(records, result["first_affected_step"])
+        others = [Path(path) for path in also]
         remains = Remains(
             tuple(states),
             tuple(other_models(records, intervention.examples)),
             tuple(copies(records, examples)),
-            tuple(
-                search_runs(records, [Path(p) for p in also], rows, list(contents.values()), states)
-            ),
+            tuple(search_runs(records, others, rows, contents, states)),
             len(contents),
         )
         request = Request(words(filters), rows, earlier, reason, reference)
@@ -133,7 +145,7 @@ class Erasures(Checks):
         if deny:
             denied = add_erasure(
                 records.path.parent,
-                contents.values(),
+                contents,
                 rows,
                 run_id=records.begin.run_id,
                 erased_at=request.requested_at,
@@ -143,30 +155,50 @@ class Erasures(Checks):
             write_bytes_atomic(place, done.path.read_bytes())
         return _answer(done, request, remains, denied, signer)
 
-
-def _executed(records: Records, intervention: Remove, loop: Any, progress: Any) -> dict[str, Any]:
-    """Execute the removal, and refuse what is not shown to be exact."""
-    replay = load_replay()
-    result: dict[str, Any] = replay.counterfactual(records, intervention, loop, progress=progress)
-    stored = result_folder(records, intervention) / MODEL_FILE
-    if model_file_digest(stored) != result["final_digest"]:
-        result = replay.counterfactual(records, intervention, loop, fresh=True, progress=progress)
-    if result["first_other_rng_step"] is not None:
-        raise _inexact(
-            records,
-            f"other random numbers from step {result['first_other_rng_step']} on",
-            "the recorded ones: then nothing differs but the examples",
-        )
-    if result["first_affected_step"] is not None and not _compared(result):
-        # Not one step before the change: the run itself shows that this machine repeats it.
-        whole = replay.counterfactual(records, Remove(()), loop, progress=progress)
-        if whole["num_identical_steps"] != whole["num_steps"]:
+    def _exact(
+        self, intervention: Remove, loop: Mapping[str, Any], progress: Any
+    ) -> dict[str, Any]:
+        """Execute the removal, and refuse what is not shown to be exact."""
+        records = self._records
+        result = self._counterfactual(intervention, loop, progress=progress)
+        stored = result_folder(records, intervention) / MODEL_FILE
+        if model_file_digest(stored) != result["final_digest"]:
+            result = self._counterfactual(intervention, loop, fresh=True, progress=progress)
+        if result["first_other_rng_step"] is not None:
             raise _inexact(
                 records,
-                f"{whole['num_identical_steps']} of {whole['num_steps']} steps bit-identical",
-                "all of them, with nothing changed",
+                f"other random numbers from step {result['first_other_rng_step']} on",
+                "the recorded ones: then nothing differs but the examples",
             )
-    return result
+        if result["first_affected_step"] is not None and _compared(result) < _ENOUGH:
+            self._show_exact(int(result["start_step"]), loop)
+        return result
+
+    def _show_exact(self, start: int, loop: Mapping[str, Any]) -> None:
+        """Execute some steps with nothing changed: the run itself shows that it is repeated."""
+        records = self._records
+        last = records.end.num_steps if records.end else start
+        task = {"name": "stretch", "start": start, "stop": min(last, start + _ENOUGH)}
+        found = self._task(task, loop)
+        if found["first_other_rng"] is not None:
+            raise _inexact(
+                records,
+                f"other random numbers in step {found['first_other_rng']}",
+                "the recorded ones, with nothing changed",
+            )
+
+    def _contents(self, examples: Sequence[int], loop: Mapping[str, Any]) -> list[bytes]:
+        """Return the SHA-256 of the examples' content, from the data set that the loop admits."""
+        found = self._task({"name": "contents", "examples": list(examples)}, loop)
+        return [bytes.fromhex(found[number]) for number in sorted(found, key=int)]
+
+    def _task(self, task: Mapping[str, Any], loop: Mapping[str, Any]) -> dict[str, Any]:
+        if loop.get("command"):
+            return self._in_script(task, loop)
+        done: dict[str, Any] = load_replay().perform(
+            self._records.path, task, self._loop(**loop), _tell_nobody
+        )
+        return done
 
 
 def _compared(result: Mapping[str, Any]) -> int:
@@ -268,3 +300,7 @@ def _remains_table(done: Certified, remains: Remains) -> Table:
         Column("found", "found", wraps=True),
     )
     return Table("remains", "What remains elsewhere", columns, tuple(rows))
+
+
+def _tell_nobody(step: int, num_steps: int) -> None:
+    del step, num_steps

@@ -32,6 +32,7 @@ from gradledger.recorder.salts import Salts
 from gradledger.recorder.weights import FULL, DepthWeights
 from gradledger.rights import erased_list
 from gradledger.segment import SealedSegment
+from gradledger.state.torch_state import preserved_rng
 
 
 class Admitter:
@@ -168,7 +169,10 @@ class Admitter:
         needed = self._verify_content if wanted is None else wanted
         if not needed and not self._erased.knows_content:
             return [None] * len(dataset)
-        return [item_digest(dataset[place]) for place in range(len(dataset))]
+        if needed:
+            return [item_digest(dataset[place]) for place in range(len(dataset))]
+        with preserved_rng():  # Looking must not change what is drawn later.
+            return [item_digest(dataset[place]) for place in range(len(dataset))]
 
     def _profiles_in_force(self, admission: Admission, weights: DepthWeights) -> NDArray[np.int32]:
         """Put the profiles of admitted decisions into force; return the number for each decision.

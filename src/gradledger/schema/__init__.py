@@ -13,6 +13,7 @@ from gradledger.schema.intervention import (
     Substitute,
     Together,
     changed_weights,
+    intervention_from,
     parts_of,
 )
 from gradledger.schema.leaf import (
@@ -98,5 +99,6 @@ __all__ = [
     "TensorRecord",
     "Together",
     "changed_weights",
+    "intervention_from",
     "parts_of",
 ]

@@ -204,6 +204,25 @@ def parts_of(intervention: Intervention) -> tuple[Change, ...]:
     return intervention.parts if isinstance(intervention, Together) else (intervention,)
 
 
+def intervention_from(record: Mapping[str, Any]) -> Intervention:
+    """Return the intervention that ``to_dict`` wrote down; items of content are not in it.
+
+    Args:
+        record: What ``to_dict`` returned, after JSON.
+    """
+    if record["operation"] == Together.operation:
+        parts = tuple(intervention_from(part) for part in record["parts"])
+        return Together(tuple(p for p in parts if isinstance(p, Change)), dict(record["origin"]))
+    kinds = {
+        kind.operation: kind for kind in (Remove, Renormalise, Reweight, Reprofile, Substitute)
+    }
+    fields: dict[str, Any] = {name: value for name, value in record.items() if name != "operation"}
+    for name in ("examples", "steps", "weights", "contents"):
+        if name in fields:
+            fields[name] = tuple(fields[name])
+    return kinds[record["operation"]](**fields)
+
+
 def changed_weights(
     intervention: Intervention,
     step: int,
