@@ -94,6 +94,7 @@ CODES: Final[dict[str, str]] = {
     "S102": "run is closed already",
     "S103": "run cannot go on as it was recorded",
     "S104": "run has no state to go on from",
+    "S110": "run is not closed",
     "S111": "run is held by another writer",
     "S112": "file cannot be written",
     "S113": "file cannot be read",
@@ -258,5 +259,6 @@ FINDINGS: Final[dict[str, str]] = {
     "V906": "resume was cut off",
     "V907": "witness knows nothing of the log",
     "V908": "absence cannot be proved for some sources",
+    "V909": "model state was thinned",
     "V910": "state was removed by an erasure",
 }

@@ -22,6 +22,7 @@ from gradledger.evidence.handover import hand_absence, hand_bundle, hand_receipt
 from gradledger.evidence.model_digest import ModelDigest, model_digest
 from gradledger.evidence.receipt import EvidenceReceipt
 from gradledger.evidence.statements import policy_statement, provenance, verification
+from gradledger.evidence.thin import Thinned, thin_states
 
 __all__ = [
     "ERASURES",
@@ -36,6 +37,7 @@ __all__ = [
     "ModelDigest",
     "Remains",
     "Request",
+    "Thinned",
     "check_absence_evidence",
     "check_erasures",
     "check_evidence",
@@ -50,5 +52,6 @@ __all__ = [
     "needs_key",
     "policy_statement",
     "provenance",
+    "thin_states",
     "verification",
 ]

@@ -8,7 +8,6 @@ removed with it have leaves of their own, so that verification tells them from m
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -29,7 +28,7 @@ from gradledger.log import (
 )
 from gradledger.query import Elsewhere, Records
 from gradledger.schema import ErasureLeaf, FileDigest
-from gradledger.segment import AtomicFile, RunLock, cannot_write, ensure_folder, write_bytes_atomic
+from gradledger.segment import AtomicFile, RunLock, cannot_write, ensure_folder, remove_folder, write_bytes_atomic
 
 ERASURE_TYPE: Final = "urn:gradledger:erasure:v1"
 ERASURES: Final = "erasures"
@@ -289,7 +288,7 @@ def _remove(run_dir: Path, remains: Remains) -> None:
                  *(beside / name for name in remains.models)):  # fmt: skip
         try:
             if path.is_dir():
-                shutil.rmtree(path)
+                remove_folder(path)
             else:
                 path.unlink(missing_ok=True)
         except OSError as error:

@@ -46,7 +46,7 @@ from gradledger.query.sampled_removals import (
     stored_check,
 )
 from gradledger.query.selection import selected_examples, words
-from gradledger.query.states import states
+from gradledger.query.states import states, thinned
 from gradledger.query.steps import steps
 from gradledger.query.timeline import timeline
 from gradledger.query.trace import trace
@@ -120,6 +120,7 @@ __all__ = [
     "steps",
     "stored_check",
     "stored_result",
+    "thinned",
     "timeline",
     "trace",
     "verdict_counts",

@@ -41,7 +41,9 @@ if TYPE_CHECKING:
 
 FOLDER: Final = "resumes"
 #: Settings that may be others when a run goes on; the resume record holds the new ones.
-FREE_SETTINGS: Final = frozenset({"state_every", "seal_rows", "seal_steps", "seal_seconds"})
+FREE_SETTINGS: Final = frozenset(
+    {"state_every", "state_keep", "seal_rows", "seal_steps", "seal_seconds"}
+)
 #: What lies in the directory of a run that died before its opening state was stored.
 _BEFORE_OPENING: Final = frozenset({"run.json", "run.lock", "policies", "states"})
 _BEGIN: Final = ("level", "on_imbalance", "groups", "blocks", "coverage", "policy", "seeds")

@@ -19,6 +19,7 @@ from gradledger.schema.intervention import (
 from gradledger.schema.leaf import (
     LEAF_FORMAT,
     LEAF_KINDS,
+    THINNED,
     CommitmentsLeaf,
     DerivedLeaf,
     ErasureLeaf,
@@ -66,6 +67,7 @@ __all__ = [
     "RESUME_FORMAT",
     "STEPS",
     "TABLES",
+    "THINNED",
     "VERDICTS",
     "VERDICT_NAMES",
     "VISITS",

@@ -13,6 +13,7 @@ from gradledger.log import hash_rows, list_files, place_before, read_commitments
 from gradledger.merkle import leaf_hash, root_hash
 from gradledger.schema import (
     TABLES,
+    THINNED,
     CommitmentsLeaf,
     ErasureLeaf,
     FileDigest,
@@ -20,6 +21,7 @@ from gradledger.schema import (
     ResumeLeaf,
     RunEndLeaf,
     SegmentLeaf,
+    StateLeaf,
 )
 from gradledger.segment import cannot_read, orphan_folders, segment_files
 from gradledger.verify.finding import Finding
@@ -73,7 +75,7 @@ def _places(leaves: Sequence[Leaf | None]) -> tuple[list[dict[str, str]], list[F
     """Return, for every leaf, where each of its files lies now.
 
     What a resume set aside lies among the orphans, where the leaf of the resume names it; its old
-    place is free from then on.
+    place is free from then on. What was thinned lies nowhere: its place is empty.
     """
     places: list[dict[str, str]] = [{} for _ in leaves]
     findings, owners = [], dict[str, int]()
@@ -87,6 +89,9 @@ def _places(leaves: Sequence[Leaf | None]) -> tuple[list[dict[str, str]], list[F
             before = place_before(file.path) if isinstance(leaf, ResumeLeaf) else ""
             if before in owners:
                 places[owners.pop(before)][before] = file.path
+        if isinstance(leaf, ErasureLeaf) and leaf.what == THINNED:
+            for path in [path for path in owners if path.startswith(f"{leaf.scope}/")]:
+                places[owners.pop(path)][path] = ""
     return places, findings
 
 
@@ -105,6 +110,10 @@ def _check_leaf(
     erased: frozenset[str],
 ) -> Iterator[Finding]:
     sound = True
+    if isinstance(leaf, StateLeaf) and "" in places[index].values():
+        where = f"states/step={leaf.step}"
+        yield Finding("V909", where, "thinned", "nothing: its leaf says so")
+        return
     for file in leaf.files:
         place = places[index][file.path]
         if erased and not (run_dir / place).exists() and _lies_in(place, erased):
