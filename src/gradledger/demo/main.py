@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,8 +29,8 @@ from gradledger.replay import Settled, settle
 from gradledger.schema import Coverage
 from gradledger.segment import read_json, write_json
 
-#: Stretches of the run between stored model states: a replay executes one more than it must.
-_NUM_STRETCHES: Final = 4
+#: A run below so many steps stores states more often than by default: in so many stretches.
+_SHORT, _NUM_STRETCHES = 100, 4
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,14 @@ class Demonstration:
         summary: What ``summary.json`` holds.
         data: What was trained on.
         training: The training, to be executed again.
+        decided_at: The moment at which the policy decided.
     """
 
     run_dir: Path
     summary: dict[str, Any]
     data: DemoData
     training: Training
+    decided_at: datetime
 
 
 def run(
@@ -116,7 +118,7 @@ def demonstrate(
         optimizer,
         policy=data.policy_path,
         on_imbalance="strict",
-        state_every=max(1, recipe.steps // _NUM_STRETCHES),
+        state_every=recipe.steps // _NUM_STRETCHES if recipe.steps < _SHORT else None,
         probes=probes,
         opening={"source": "random initialisation", "seed": recipe.seed},
         seeds={"model": recipe.seed, "order": recipe.seed},
@@ -142,7 +144,7 @@ def demonstrate(
     clock.lap("settling_seconds")
     summary = summarise(run_dir, recorder, settled, data, clock.laps)
     write_json(run_dir.with_name(run_dir.name + ".summary.json"), summary)
-    return Demonstration(run_dir, summary, data, training)
+    return Demonstration(run_dir, summary, data, training, now)
 
 
 def summarise(

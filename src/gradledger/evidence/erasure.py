@@ -28,7 +28,14 @@ from gradledger.log import (
 )
 from gradledger.query import Elsewhere, Records
 from gradledger.schema import ErasureLeaf, FileDigest
-from gradledger.segment import AtomicFile, RunLock, cannot_write, ensure_folder, remove_folder, write_bytes_atomic
+from gradledger.segment import (
+    AtomicFile,
+    RunLock,
+    cannot_write,
+    ensure_folder,
+    remove_folder,
+    write_bytes_atomic,
+)
 
 ERASURE_TYPE: Final = "urn:gradledger:erasure:v1"
 ERASURES: Final = "erasures"
