@@ -153,6 +153,14 @@ CODES: Final[dict[str, str]] = {
     "R144": "script records more than once",
     "R145": "script ended without a result",
     "R146": "challenge cannot be used",
+    "R151": "intervention needs two weights of one example in a step",
+    "R152": "content cannot change in some steps alone",
+    "R153": "tokens were not recorded",
+    "R154": "other content does not have the form of an example",
+    "R155": "run holds examples that were erased since",
+    "R156": "state comes after the first affected visit",
+    "R157": "process of a replay ended early",
+    "R161": "erasure would not be exact",
     # Q: query
     "Q101": "directory is not a run",
     "Q102": "run is damaged",
@@ -245,6 +253,11 @@ FINDINGS: Final[dict[str, str]] = {
     "V874": "state of a step differs when it is executed again",
     "V875": "visits of a step differ when it is executed again",
     "V876": "booked figure differs when it is executed again",
+    # V89: erasures
+    "V890": "certificate of an erasure is missing or malformed",
+    "V891": "certificate of an erasure differs from the record",
+    "V892": "certificate of an erasure is not signed by the log's key",
+    "V893": "what an erasure removed is still there",
     # V9: notices
     "V901": "log is unsigned",
     "V902": "signatures were checked with the log's own keys only",
@@ -255,4 +268,5 @@ FINDINGS: Final[dict[str, str]] = {
     "V907": "witness knows nothing of the log",
     "V908": "absence cannot be proved for some sources",
     "V909": "model state was thinned",
+    "V910": "state was removed by an erasure",
 }

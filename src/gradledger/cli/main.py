@@ -16,6 +16,7 @@ from gradledger.cli.decide import decide
 from gradledger.cli.demo import demo
 from gradledger.cli.diff import diff
 from gradledger.cli.doctor import doctor
+from gradledger.cli.erase import erase
 from gradledger.cli.evidence import absence, bundle, check, forget, receipt
 from gradledger.cli.exclude import exclude
 from gradledger.cli.first_use import first_use
@@ -57,6 +58,7 @@ COMMANDS = (
     diff,
     whatif,
     replay,
+    erase,
     orphans,
     report,
     verify,

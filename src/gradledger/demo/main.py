@@ -29,6 +29,9 @@ from gradledger.replay import Settled, settle
 from gradledger.schema import Coverage
 from gradledger.segment import read_json, write_json
 
+#: A run below so many steps stores states more often than by default: in so many stretches.
+_SHORT, _NUM_STRETCHES = 100, 4
+
 
 @dataclass(frozen=True)
 class Demonstration:
@@ -115,6 +118,7 @@ def demonstrate(
         optimizer,
         policy=data.policy_path,
         on_imbalance="strict",
+        state_every=recipe.steps // _NUM_STRETCHES if recipe.steps < _SHORT else None,
         probes=probes,
         opening={"source": "random initialisation", "seed": recipe.seed},
         seeds={"model": recipe.seed, "order": recipe.seed},
@@ -204,8 +208,9 @@ def _clean(run_dir: Path) -> Path:
             hint="choose another directory with --out",
         )
     shutil.rmtree(run_dir)
-    if (replays := replays_folder(run_dir)).is_dir():
-        shutil.rmtree(replays)
+    for beside in (replays_folder(run_dir), run_dir.with_name(f"{run_dir.name}.erased")):
+        if beside.is_dir():
+            shutil.rmtree(beside)
     return run_dir
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from gradledger.demo.absence import executed_removal, first_use, used_or_not
 from gradledger.demo.authority import refused_example, what_successor_changes, why_refused
+from gradledger.demo.erasing import erase_example, latest_example, removed_from_the_middle
 from gradledger.demo.present_probes import show_canary, tops_table
 from gradledger.ledger import Ledger, open_ledger
 from gradledger.query import Answer, Table, inert
@@ -52,6 +53,7 @@ def present(done: Demonstration, console: Console) -> None:
         console.print(_brief(ledger.follow(where={"package": package}), "where", "when"))
         _probes(ledger, done, console)
         _absence(ledger, package, done, console)
+        _erasure(ledger, done, console)
         _heading(console, "What was refused, and why?", f"gradledger decide {done.run_dir}")
         console.print(ledger.decisions())
         _authority(done, console)
@@ -80,6 +82,26 @@ def _absence(ledger: Ledger, package: str, done: Demonstration, console: Console
     console.print(first_use(ledger, package))
     _heading(console, "Was this content used?", f"gradledger exclude {done.run_dir} --content FILE")
     used_or_not(ledger, done, console)
+
+
+def _erasure(ledger: Ledger, done: Demonstration, console: Console) -> None:
+    """Take one late example out: executed from the middle, as a page, then erased and certified."""
+    example, run_dir = latest_example(done.run_dir), done.run_dir
+    _heading(
+        console,
+        f"What would it be without example {example}?",
+        f"gradledger whatif {run_dir} --example {example} --html PAGE",
+    )
+    answer = removed_from_the_middle(ledger, example, done, console)
+    console.print(_brief(answer, "units", "observations"))
+    page = ledger.page_of(answer).write(run_dir.with_name(f"{run_dir.name}.whatif.html"))
+    console.print(f"With the texts that both models write: {page}", style="dim")
+    _heading(
+        console,
+        f"Take example {example} out, and prove it",
+        f"gradledger erase {run_dir} --example {example} --key {run_dir}.key --no-deny",
+    )
+    console.print(_brief(erase_example(ledger, example, done, console), "remains"))
 
 
 def _authority(done: Demonstration, console: Console) -> None:

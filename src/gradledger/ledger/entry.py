@@ -17,8 +17,8 @@ from gradledger.query import Records
 #: Entries that come with this package; their arguments are checked by themselves.
 OWN_ENTRIES: Final[frozenset[str]] = frozenset({"gradledger.demo.replay:entry"})
 
-#: Lengths of what an entry may return instead of a TrainingLoop: build, train and, last, observe.
-_PARTS: Final = (2, 3)
+#: Lengths of what an entry may return in place of a TrainingLoop: build, train, observe, generate.
+_PARTS: Final = (2, 3, 4)
 
 
 def load_replay() -> Any:

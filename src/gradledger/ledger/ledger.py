@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from gradledger.ledger.counterfactual import Counterfactuals
+from gradledger.ledger.erasure import Erasures
 from gradledger.ledger.filters import named_filters
 from gradledger.ledger.handover import Handover
 from gradledger.ledger.past import Past
@@ -30,12 +30,14 @@ from gradledger.query import (
     steps,
     trace,
 )
-from gradledger.report import Report, make_report
+from gradledger.report import AnswerPage, Report, make_report
 from gradledger.schema import RunBegin, RunEnd
 
 
-class Ledger(Counterfactuals, Handover, Past, Pieces, SpotChecks):
-    """Read-only view of a recorded run; what was sealed after it was opened is not seen.
+class Ledger(Erasures, Handover, Past, Pieces, SpotChecks):
+    """View of a recorded run; what was sealed after it was opened is not seen.
+
+    Only ``erase`` writes into the run; everything else leaves it as it is.
 
     Args:
         records: The opened records, see ``open_ledger``.
@@ -263,6 +265,11 @@ class Ledger(Counterfactuals, Handover, Past, Pieces, SpotChecks):
         """
         signed = signed_log_of(self.path)
         return make_report(self._records, self.path, kind, as_of=as_of, signed_log=signed)
+
+    def page_of(self, answer: Answer) -> AnswerPage:
+        """Return an answer as a page of its own, to ``write`` to a file; it loads nothing."""
+        digest = self.end.final_digest if self.end else None
+        return AnswerPage(answer, self.path.name, self.begin.run_id, digest)
 
     def close(self) -> None:
         """Let go of the files; nothing on disk changes."""

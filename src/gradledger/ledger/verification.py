@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gradledger.errors import LogError, QueryError
+from gradledger.evidence import check_erasures
 from gradledger.log import LogReader, QuorumPolicy, VerifierKey, has_log
 from gradledger.report import SignedLog
 from gradledger.verify import Report, Scope, check_answer, check_run
@@ -60,11 +61,15 @@ def verify_run(
         scope=Scope(step, example),
         on_progress=on_progress,
     )
-    if answer is None:
-        return report
-    on_progress("answer")
-    compared = check_answer(Path(run_dir), Path(answer))
-    return replace(report, findings=(*report.findings, *compared))
+    if not given:
+        on_progress("certificates of erasure")
+        found = check_erasures(Path(run_dir))
+        report = replace(report, findings=(*report.findings, *found))
+    if answer is not None:
+        on_progress("answer")
+        compared = check_answer(Path(run_dir), Path(answer))
+        report = replace(report, findings=(*report.findings, *compared))
+    return report
 
 
 def signed_log_of(run_dir: Path) -> SignedLog | None:

@@ -9,11 +9,13 @@ from gradledger.query.commitments import find_content, keyed_values, sources_of
 from gradledger.query.content import item_digest, read_items
 from gradledger.query.decide import decide, decisions
 from gradledger.query.diff import diff
+from gradledger.query.estimators import ESTIMATORS, HOW
 from gradledger.query.exclude import exclude
 from gradledger.query.first_use import first_use
 from gradledger.query.follow import UNITS, follow
 from gradledger.query.inert import inert
 from gradledger.query.info import info
+from gradledger.query.intervention import OPERATIONS, Resolved, Selection, as_filters, resolve
 from gradledger.query.matrix import matrix
 from gradledger.query.measures import MEASURES
 from gradledger.query.names import allowed
@@ -26,40 +28,67 @@ from gradledger.query.policy_explain import explain_example, explain_record
 from gradledger.query.policy_simulate import simulate_policy
 from gradledger.query.ranking import ORDERS
 from gradledger.query.records import Records, open_records
+from gradledger.query.remains import (
+    Elsewhere,
+    copies,
+    named_rows,
+    other_models,
+    search_runs,
+    states_after,
+)
 from gradledger.query.replayed import replayed
-from gradledger.query.replays import replays_folder, stored_result
+from gradledger.query.replays import MODEL_FILE, replays_folder, result_folder, stored_result
+from gradledger.query.sampled_removals import (
+    Sampled,
+    agreement,
+    check_place,
+    draw_examples,
+    stored_check,
+)
 from gradledger.query.selection import selected_examples, words
 from gradledger.query.states import states, thinned
 from gradledger.query.steps import steps
 from gradledger.query.stored_states import stored_steps
 from gradledger.query.timeline import timeline
 from gradledger.query.trace import trace
-from gradledger.query.whatif import HOW, whatif
+from gradledger.query.whatif import whatif
 
 __all__ = [
+    "ESTIMATORS",
     "HOW",
     "KINDS",
     "MEASURES",
+    "MODEL_FILE",
+    "OPERATIONS",
     "ORDERS",
     "UNITS",
     "Answer",
     "Column",
+    "Elsewhere",
     "Records",
+    "Resolved",
+    "Sampled",
+    "Selection",
     "Sought",
     "Table",
     "Texts",
+    "agreement",
     "allowed",
     "answer_from_json",
     "answer_to_json",
+    "as_filters",
     "books",
     "capabilities",
     "capability",
+    "check_place",
     "check_policy",
+    "copies",
     "decide",
     "decisions",
     "decisions_on",
     "diff",
     "diff_policies",
+    "draw_examples",
     "exclude",
     "explain_example",
     "explain_record",
@@ -71,19 +100,26 @@ __all__ = [
     "item_digest",
     "keyed_values",
     "matrix",
+    "named_rows",
     "open_records",
     "orphans",
+    "other_models",
     "places",
     "policies",
     "policy_digests",
     "read_items",
     "replayed",
     "replays_folder",
+    "resolve",
+    "result_folder",
+    "search_runs",
     "selected_examples",
     "simulate_policy",
     "sources_of",
     "states",
+    "states_after",
     "steps",
+    "stored_check",
     "stored_result",
     "stored_steps",
     "thinned",

@@ -204,14 +204,19 @@ def _displacement(
         f"WHERE {settled_sql(scope, 'v')} AND {sql}",
         [*join_values, *values],
     )[0]
-    wholes = scope.records.ask(
+    return (
+        {g: float(value or 0.0) for g, value in zip(groups, row, strict=True)},
+        displacement_wholes(scope),
+    )
+
+
+def displacement_wholes(scope: Scope) -> dict[int, float]:
+    """Return the squared norm of the displacement over the intervals of a scope, per group."""
+    rows = scope.records.ask(
         'SELECT "group", sum(sq) FROM (SELECT interval, "group", max(displacement_sq) AS sq '
         f"FROM displacement_lines l WHERE {settled_sql(scope, 'l')} GROUP BY 1, 2) GROUP BY 1"
     )
-    return (
-        {g: float(value or 0.0) for g, value in zip(groups, row, strict=True)},
-        {int(g): float(whole or 0.0) for g, whole in wholes},
-    )
+    return {int(group): float(whole or 0.0) for group, whole in rows}
 
 
 def _credit(where: Mapping[str, Any]) -> tuple[str, str, list[Any]]:

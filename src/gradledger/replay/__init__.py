@@ -1,5 +1,6 @@
 """Executing a recorded run again: bit for bit, with something done along the way."""
 
+from gradledger.replay.contents import contents_of
 from gradledger.replay.counterfactual import counterfactual
 from gradledger.replay.loop import TrainingLoop, named_observables
 from gradledger.replay.recorded import RecordedRun
@@ -11,6 +12,7 @@ __all__ = [
     "RecordedRun",
     "Settled",
     "TrainingLoop",
+    "contents_of",
     "counterfactual",
     "named_observables",
     "perform",

@@ -15,15 +15,19 @@ from torch import optim
 
 from gradledger.errors import ReplayError
 from gradledger.recorder.examples import AdmittedDataset
+from gradledger.recorder.presented import item_digest
 from gradledger.recorder.recorder import Recorder
-from gradledger.recorder.step import Step
+from gradledger.recorder.step import MicroBatch, Step
+from gradledger.recorder.weights import DepthWeights
+from gradledger.replay.plan import plan_of
 from gradledger.replay.recorded import RecordedRun
 from gradledger.replay.rerun import RerunJournal
+from gradledger.replay.substitute import Substituted, substitutes
 from gradledger.schema import Intervention
 from gradledger.segment import read_table
 from gradledger.state.torch_state import rng_fingerprint, training_fingerprint
 
-#: Called after every step with its number and the number of steps.
+#: Called after every step with how many are executed and how many are to be.
 Progress = Callable[[int, int], None]
 
 _FULL_COVERAGE_PERCENT: Final = 100.0
@@ -38,11 +42,13 @@ class Interventions(RerunJournal):
         progress: Called after every step.
 
     Attributes:
-        affected: Examples whose weights the intervention changes.
+        plan: Which visits it changes, and to what.
         first_affected: Step of their first visit; None where there is none.
         first_different: First step after which the model is another; None where there is none.
         first_other_rng: First step before which random numbers differ; None where none do.
-        num_identical: Steps found bit-identical before the first affected visit.
+        num_identical: Steps up to the last that was found bit-identical before the first affected
+            visit; those before the state that the replay began with are known to be.
+        final_fingerprint: Fingerprint of model and optimizer after the last step.
         num_rates_set: Learning rates that the loop chose otherwise and that were set as recorded.
     """
 
@@ -51,19 +57,20 @@ class Interventions(RerunJournal):
     ) -> None:
         super().__init__(run, self)
         self.intervention, self._progress = intervention, progress
-        self.affected = affected_examples(run, intervention)
-        wanted = frozenset(self.affected)
-        self.first_affected = next(
-            (visit.step for visit in run.visits if visit.example in wanted), None
-        )
+        self.plan = plan_of(run, intervention)
+        self.first_affected = self.plan.first_step
         self.first_different: int | None = None
         self.first_other_rng: int | None = None
         self.num_identical = self.num_rates_set = 0
+        self.final_fingerprint = ""
         self._rates = recorded_rates(run)
         steps = read_table(run.run_dir, "steps", ["step", "rng_fingerprint"]).to_pylist()
         self._rng = {row["step"]: row["rng_fingerprint"] for row in steps}
         self._step = 0
         self._handle: Any = None
+        self._factual: DepthWeights | None = None
+        self._other: DepthWeights | None = None
+        self._kept: dict[int, int] = {}
 
     def open(self, recorder: Recorder) -> None:
         """Bring everything to the opening state, and keep an eye on the learning rates."""
@@ -71,20 +78,43 @@ class Interventions(RerunJournal):
         self._handle = recorder.optimizer.register_step_pre_hook(self._set_rates)
 
     def admit(self, recorder: Recorder, dataset: Any, metadata: Any) -> AdmittedDataset:
-        """Take the recorded decisions, then give affected examples their other weights."""
+        """Take the recorded decisions; present other content where that is the intervention."""
         first = len(recorder.examples)
         kept = super().admit(recorder, dataset, metadata)
-        weights, profile = recorder.weights, recorder.examples.profile
-        for example in self.affected:
-            if first <= example < len(recorder.examples):
-                name = weights.names[profile[example]]
-                other = self.intervention.applied(weights.by_block[name])
-                profile[example] = weights.add(f"{self.intervention.operation} {name}", other)
+        items = substitutes(dataset, first, self.plan.substituted)
+        if items:
+            kept.dataset = Substituted(dataset, items)
+        for place, item in items.items():
+            if recorder.examples.commitments[first + place] is not None:
+                source = recorder.examples.sources[first + place]
+                recorder.examples.commitments[first + place] = self.commit(
+                    source, item_digest(item)
+                )
         return kept
+
+    def presented(self, step: Step, micro: MicroBatch) -> None:
+        """Compare what is presented with the record, but for what is other on purpose."""
+        if self.plan.substituted:
+            recorded = {
+                (visit.micro_batch, visit.position): visit.digest
+                for visit in self.run.visits_of(step.number)
+            }
+            number = len(step.micro_batches)
+            digests = [
+                recorded.get((number, place), digest)
+                if int(example) in self.plan.substituted
+                else digest
+                for place, (example, digest) in enumerate(
+                    zip(micro.examples, micro.digests, strict=True)
+                )
+            ]
+            micro = MicroBatch(micro.examples, digests, micro.tokens)
+        super().presented(step, micro)
 
     def begin_step(self, recorder: Recorder, step: Step) -> None:
         """Compare the state before the step, and the random numbers."""
         self._step = step.number
+        self._enforce(recorder, step.number)
         super().begin_step(recorder, step)
         if self.first_other_rng is None and rng_fingerprint() != self._rng.get(step.number):
             self.first_other_rng = step.number
@@ -97,8 +127,10 @@ class Interventions(RerunJournal):
     def end_step(self, recorder: Recorder, step: Step) -> None:
         """Compare the state after the step while it must be the recorded one."""
         super().end_step(recorder, step)
+        if step.number == self.run.num_steps:
+            self.final_fingerprint = training_fingerprint(recorder.model, recorder.optimizer)
         if self._progress is not None:
-            self._progress(step.number, self.run.num_steps)
+            self._progress(step.number - self.start, self.run.num_steps - self.start)
 
     def close(self, recorder: Recorder) -> None:  # noqa: ARG002 - part of Journal
         """Let go of the optimizer."""
@@ -118,6 +150,32 @@ class Interventions(RerunJournal):
             if found != self.run.fingerprints[step.number][1]:
                 self.first_different = step.number
 
+    def _enforce(self, recorder: Recorder, step: int) -> None:
+        """Put the weights of a step into force; those of the record, where nothing changes.
+
+        The changed ones are a table of their own: a profile that is merely known would have every
+        micro-batch of an accumulated step routed, also in steps that nothing is changed in.
+        """
+        if self._factual is None:
+            self._factual = recorder.weights
+        profile = recorder.examples.profile
+        for example, number in self._kept.items():
+            profile[example] = number
+        changed = self.plan.weights.get(step, {})
+        self._kept = {example: int(profile[example]) for example in changed}
+        recorder.weights = self._factual
+        if not changed:
+            return
+        if self._other is None:
+            self._other = DepthWeights(
+                recorder.grouping, accept_coupled=self.run.begin["settings"]["accept_coupled"]
+            )
+            for name in self._factual.names[1:]:
+                self._other.add(name, self._factual.by_block[name])
+        recorder.weights = self._other
+        for example, weights in changed.items():
+            profile[example] = self._other.add(f"changed to {weights}", weights)
+
     def _set_rates(self, optimizer: optim.Optimizer, _args: Any, _kwargs: Any) -> None:
         """A schedule that follows the loss would choose other rates; the recorded ones stand."""
         for place, recorded in self._rates.get(self._step, {}).items():
@@ -129,20 +187,6 @@ class Interventions(RerunJournal):
                 settings["lr"].fill_(recorded)
             else:
                 settings["lr"] = recorded
-
-
-def affected_examples(run: RecordedRun, intervention: Intervention) -> tuple[int, ...]:
-    """Return the admitted examples whose weights an intervention changes, ascending."""
-    decision, admitted, profiles = run.decisions()
-    in_force = run.begin["settings"]["profiles"]
-    full = [1.0] * len(run.begin["blocks"])
-    found = []
-    for example in intervention.examples:
-        if 0 <= example < len(admitted) and admitted[example]:
-            weights = in_force.get(profiles[decision[example]], full)
-            if tuple(weights) != intervention.applied(weights):
-                found.append(example)
-    return tuple(found)
 
 
 def recorded_rates(run: RecordedRun) -> dict[int, dict[int, float]]:
@@ -166,7 +210,7 @@ def refuse_inexact(run: RecordedRun, intervention: Intervention) -> None:
     Raises:
         ReplayError: Parameters lack capture (R131), or rows influence each other (R132).
     """
-    if not affected_examples(run, intervention):
+    if not plan_of(run, intervention).weights:
         return
     coverage = run.begin["coverage"]
     if coverage["num_captured"] < coverage["num_updated"]:

@@ -15,14 +15,18 @@ from typing import Any, Final
 import torch
 
 from gradledger.errors import GradledgerError
+from gradledger.query.records import open_records
 from gradledger.query.replays import replays_folder
 from gradledger.recorder.environment import read_environment
 from gradledger.replay.answer import answer_task
 from gradledger.replay.compare import Comparison, Progress
+from gradledger.replay.contents import contents_of
+from gradledger.replay.counterfactual import counterfactual
 from gradledger.replay.loop import TrainingLoop
 from gradledger.replay.machine import as_recorded
 from gradledger.replay.recorded import RecordedRun
 from gradledger.replay.rerun import execute
+from gradledger.schema import intervention_from
 from gradledger.segment import read_json, write_json
 from gradledger.state.torch_state import preserved_rng
 
@@ -132,4 +136,51 @@ def _verified(run: RecordedRun, place: Path) -> int:
     return step if same and fits and step in run.stored_states() else 0
 
 
-TASKS: Final[dict[str, Task]] = {"answer": answer_task, "compare": compare_task}
+def counterfactual_task(
+    run: RecordedRun, task: Mapping[str, Any], loop: TrainingLoop, progress: Progress
+) -> dict[str, Any]:
+    """Execute under an intervention.
+
+    Task arguments: ``intervention`` (as ``to_dict`` gives it), ``start`` (a stored step; None to
+    choose), ``fresh``.
+    """
+    records = open_records(run.run_dir)
+    try:
+        return counterfactual(
+            records,
+            intervention_from(task["intervention"]),
+            loop,
+            fresh=bool(task.get("fresh")),
+            start=task.get("start"),
+            progress=progress,
+        )
+    finally:
+        records.close()
+
+
+def contents_task(
+    run: RecordedRun, task: Mapping[str, Any], loop: TrainingLoop, progress: Progress
+) -> dict[str, Any]:
+    """Digest the content of examples; nothing is trained. Task argument: ``examples``."""
+    del progress
+    found = contents_of(run, loop, task["examples"])
+    return {str(number): digest.hex() for number, digest in found.items()}
+
+
+def stretch_task(
+    run: RecordedRun, task: Mapping[str, Any], loop: TrainingLoop, progress: Progress
+) -> dict[str, Any]:
+    """Execute a few steps with nothing changed. Task arguments: ``start``, ``stop``."""
+    journal = Comparison(run, None, progress)
+    start, stop = int(task["start"]), int(task["stop"])
+    execute(run, loop.build, loop.train, journal, start=start, stop=stop, measure_visits=False)
+    return {**journal.found.to_dict(), "start": start, "stop": stop}
+
+
+TASKS: Final[dict[str, Task]] = {
+    "answer": answer_task,
+    "compare": compare_task,
+    "contents": contents_task,
+    "counterfactual": counterfactual_task,
+    "stretch": stretch_task,
+}

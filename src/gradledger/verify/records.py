@@ -13,6 +13,7 @@ from gradledger.schema import FORMAT, Leaf
 from gradledger.verify.admission import check_admission
 from gradledger.verify.authority import check_authority, check_commitments
 from gradledger.verify.balance import check_balance
+from gradledger.verify.files import erased_places
 from gradledger.verify.finding import Finding
 from gradledger.verify.model_states import check_states
 from gradledger.verify.order import check_order, check_records
@@ -50,7 +51,7 @@ def check_all_records(
         ("decisions", check_admission),
         ("permitted weights", check_authority),
         ("commitments", lambda item: check_commitments(item, leaves)),
-        ("model states", check_states),
+        ("model states", lambda item: check_states(item, erased_places(leaves))),
         ("manifest", _check_manifest),
     )
     findings: list[Finding] = []
