@@ -19,7 +19,6 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,9 +30,12 @@ from torch import nn, optim
 from torch.utils.data import DataLoader, TensorDataset
 
 import gradledger as gl
+from gradledger.log import SigningKey, save_key
 
 _ = gl.record  # Loaded on first use: once, before the first fork.
 EPOCHS, EXAMPLES, BATCH, STATE_EVERY = 4, 26, 4, 3
+#: File beside the runs with the key that signs their logs; without it nobody does.
+KEY = "signing.key"
 NUM_STEPS = EPOCHS * -(-EXAMPLES // BATCH)
 
 
@@ -51,8 +53,15 @@ def train(folder: Path) -> None:
     decay = optim.lr_scheduler.ExponentialLR(optimizer, 0.8)
     average = optim.swa_utils.AveragedModel(model)
     tokens = torch.randint(0, 17, (EXAMPLES, 9), generator=torch.Generator().manual_seed(5))
+    key = folder.parent / KEY
     run = gl.record(
-        folder / "run", model, optimizer, resume=True, state_every=STATE_EVERY, seal_steps=2
+        folder / "run",
+        model,
+        optimizer,
+        resume=True,
+        state_every=STATE_EVERY,
+        seal_steps=2,
+        key=key if key.exists() else None,
     )
     with run:
         run.track(warmup=warmup, decay=decay, average=average)
@@ -140,7 +149,7 @@ def killed_at_random(folder: Path, chance: random.Random, seconds: float, most: 
             os.kill(child, signal.SIGKILL)
         status = os.waitpid(child, 0)[1]
         if os.WIFSIGNALED(status):
-            outcome.kills += 1
+            outcome.killed(folder / "run")
         else:
             outcome.errors += status != 0
             return outcome
@@ -160,7 +169,7 @@ def killed_at_calls(folder: Path, chance: random.Random, most: int, largest: int
         place = chance.randrange(largest) if outcome.kills < most else None
         status = os.waitpid(live(folder, partial(kill_at_call, place)), 0)[1]
         if os.WIFSIGNALED(status):
-            outcome.kills += 1
+            outcome.killed(folder / "run")
         else:
             outcome.errors += status != 0
             return outcome
@@ -183,7 +192,9 @@ def kill_at_call(place: int | None) -> None:
         setattr(os, name, dying(getattr(os, name)))
 
 
-def kill_and_compare(folder: Path, seed: int, num_kills: int, most_per_run: int) -> list[Outcome]:
+def kill_and_compare(
+    folder: Path, seed: int, num_kills: int, most_per_run: int, *, signed: bool = False
+) -> list[Outcome]:
     """Kill and resume runs, by turns at random times and at random calls, until enough were killed.
 
     Args:
@@ -191,7 +202,13 @@ def kill_and_compare(folder: Path, seed: int, num_kills: int, most_per_run: int)
         seed: Decides every kill.
         num_kills: Kills over all runs, at least.
         most_per_run: Kills of one run, at most.
+        signed: Sign the logs, with a key file that remembers what it signed.
     """
+    trusted = []
+    if signed:
+        key = SigningKey.generate("benchmarks.test/killed")
+        save_key(key, folder / KEY)
+        trusted.append(key.verifier)
     warnings.simplefilter("ignore", DeprecationWarning)  # Forking beside threads: none run here.
     seconds = undisturbed(folder / "undisturbed")
     chance, outcomes = random.Random(seed), list[Outcome]()  # noqa: S311 - kills need no secrets
@@ -205,7 +222,7 @@ def kill_and_compare(folder: Path, seed: int, num_kills: int, most_per_run: int)
             outcome = killed_at_calls(run, chance, most, 400)
         if outcome.errors:
             raise RuntimeError((run / "errors.txt").read_text(encoding="utf-8"))
-        outcomes.append(compare(run, folder / "undisturbed", NUM_STEPS, outcome))
+        outcomes.append(compare(run, folder / "undisturbed", NUM_STEPS, outcome, trusted))
     return outcomes
 
 
@@ -215,10 +232,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kills", type=int, default=4)
     parser.add_argument("--most-per-run", type=int, default=12)
+    parser.add_argument("--signed", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        outcomes = kill_and_compare(Path(folder), options.seed, options.kills, options.most_per_run)
-    json.dump([asdict(outcome) for outcome in outcomes], sys.stdout)
+        outcomes = kill_and_compare(
+            Path(folder), options.seed, options.kills, options.most_per_run, signed=options.signed
+        )
+    json.dump([outcome.to_dict() for outcome in outcomes], sys.stdout)
 
 
 if __name__ == "__main__":
