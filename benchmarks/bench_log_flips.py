@@ -1,11 +1,11 @@
 """Every one of 20,000 bits turned in the files of a signed run is found, and nearly all are placed.
 
-Caveat: a run of 4 steps, a file chosen first and then a bit of it; the folder of private salts is left
-out, since nothing commits to it on purpose. Placed means that a finding of the check which this file is
-for names more than the file: a column, page header or footer of a segment, a tensor, a line of a
-document, a value of the commitments, a leaf, a hash of a tile; a checkpoint and the log's other small
-statements are one record each. Pure functions of verification are remembered by the whole content of
-what they read (see remembered.py). Other damage: bytes dropped, doubled, swapped, files cut.
+Caveat: a run of 4 steps, a file chosen first and then a bit of it; the folder of private salts is
+left out, since nothing commits to it on purpose. Placed means that a finding of the check which is
+for this file names more than the file: a column, page header or footer of a segment, a tensor, a
+line of a document, a value of the commitments, a leaf, a hash of a tile; a checkpoint and the other
+small statements of the log are one record each. Pure functions of verification are remembered by the whole
+content of what they read (remembered.py). Other damage: bytes dropped, doubled, swapped, files cut.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Damage = Callable[[bytes, random.Random], bytes]
 
 
 def measure(num_flips: int = NUM_FLIPS, num_damages: int = NUM_DAMAGES) -> list[Figure]:
-    """Count what was not found, and what was found in the wrong place or by the file digest alone."""
+    """Count what was not found, and what was not placed, or found by the file digest alone."""
     started = perf_counter()
     with scratch() as folder:
         run_dir, key = make_small_run(Path(folder))

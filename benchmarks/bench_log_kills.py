@@ -39,14 +39,7 @@ def figures(outcomes: Sequence[Outcome], num_kills: int) -> list[Figure]:
     kills = sum(outcome.kills for outcome in outcomes)
     sealed = sum(len(outcome.sealed) for outcome in outcomes)
     caveat = f"{kills} kills over {len(outcomes)} signed runs of {NUM_STEPS} steps"
-    bars = {
-        "lost": sum(outcome.lost for outcome in outcomes),
-        "lost_segments": sum(outcome.lost_segments for outcome in outcomes),
-        "doubled": sum(outcome.doubled for outcome in outcomes),
-        "unequal": sum(len(outcome.unequal) for outcome in outcomes),
-        "unbalanced": sum(outcome.unbalanced for outcome in outcomes),
-        "findings": sum(len(outcome.findings) for outcome in outcomes),
-    }
+    bars = total(outcomes)
     facts = {
         "sealed_segments": (sealed, "sealed when a kill came, each kept byte for byte"),
         "orphans": (
@@ -69,3 +62,15 @@ def figures(outcomes: Sequence[Outcome], num_kills: int) -> list[Figure]:
             for name, (count, said) in facts.items()
         ),
     ]
+
+
+def total(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """Return what must be nothing, over all runs."""
+    return {
+        "lost": sum(outcome.lost for outcome in outcomes),
+        "lost_segments": sum(outcome.lost_segments for outcome in outcomes),
+        "doubled": sum(outcome.doubled for outcome in outcomes),
+        "unequal": sum(len(outcome.unequal) for outcome in outcomes),
+        "unbalanced": sum(outcome.unbalanced for outcome in outcomes),
+        "findings": sum(len(outcome.findings) for outcome in outcomes),
+    }

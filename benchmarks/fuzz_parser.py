@@ -36,7 +36,8 @@ _ROUND = 400
 PIECES = st.one_of(
     st.binary(max_size=8),
     st.sampled_from(
-        [b"", b"\n", b"\n\n", b" ", b"\r\n", b"=", b"\0", b"0", b"-1", b"\xff", b"'", b'"', b"{", b"]",
+        [b"", b"\n", b"\n\n", b" ", b"\r\n", b"=", b"\0", b"0", b"-1", b"\xff", b"'", b'"', b"{",
+         b"]",
          b"99999999999999999999", b"1e999", b"NaN", b"null", b"true", b"\xed\xa0\x80", b"\\ud800",
          b"((((((((", b"&a [*a]", b"<<: ", b"!!python/object", b"../", b"\xe2\x80\x94", b"\xc2\xa0"]
     ),

@@ -36,10 +36,12 @@ _ = gl.record  # Loaded on first use: once, before the first fork.
 EPOCHS, EXAMPLES, BATCH, STATE_EVERY = 4, 26, 4, 3
 #: File beside the runs with the key that signs their logs; without it nobody does.
 KEY = "signing.key"
+#: Exit code of a life that ended because the disk refused, and said so.
+DISK_REFUSES = 3
 NUM_STEPS = EPOCHS * -(-EXAMPLES // BATCH)
 
 
-def train(folder: Path) -> None:
+def train(folder: Path, epochs: int = EPOCHS) -> None:
     """Train, or go on; the script does not know which."""
     torch.set_num_threads(1)
     torch.manual_seed(11)
@@ -67,7 +69,7 @@ def train(folder: Path) -> None:
         run.track(warmup=warmup, decay=decay, average=average)
         train_set = run.admit(TensorDataset(tokens), {"source": ["a"] * 13 + ["b"] * 13})
         loader = DataLoader(train_set, batch_size=BATCH, shuffle=True)
-        for _ in range(EPOCHS):
+        for _ in range(epochs):
             for batch in run.batches(loader):
                 with run.step(batch) as step:
                     logits = model(batch[0][:, :-1])
@@ -102,7 +104,7 @@ def _acknowledge(folder: Path, step: int) -> None:
     os.close(descriptor)
 
 
-def live(folder: Path, before: Callable[[], None] | None = None) -> int:
+def live(folder: Path, before: Callable[[], None] | None = None, *, epochs: int = EPOCHS) -> int:
     """Fork one life of the script; return its process id."""
     folder.mkdir(parents=True, exist_ok=True)
     child = os.fork()
@@ -114,26 +116,33 @@ def live(folder: Path, before: Callable[[], None] | None = None) -> int:
         os.dup2(errors, 2)
         if before is not None:
             before()
-        train(folder)
+        train(folder, epochs)
         code = 0
     except gl.errors.StorageError as error:
         # Killed after the run was closed: there is nothing left to do.
-        code = 0 if error.code == "S102" else _complain()
+        code = {"S102": 0, "S112": DISK_REFUSES}.get(error.code, 1)
+        if code:
+            _complain()
     except BaseException:  # noqa: BLE001 - a forked child must never return to its caller
         _complain()
     finally:
         os._exit(code)
 
 
-def _complain() -> int:
+def _complain() -> None:
     traceback.print_exc()
-    return 1
 
 
-def undisturbed(folder: Path) -> float:
-    """Train without a kill; return the wall seconds."""
+def undisturbed(folder: Path, epochs: int = EPOCHS) -> float:
+    """Train without a kill; return the wall seconds of a life.
+
+    A first run in this process imports what training loads when it is needed, so that no life of
+    the script, each a fork of this process, pays for it.
+    """
+    with tempfile.TemporaryDirectory() as warm:
+        train(Path(warm), 1)
     started = time.perf_counter()
-    status = os.waitpid(live(folder), 0)[1]
+    status = os.waitpid(live(folder, epochs=epochs), 0)[1]
     if status != 0:
         raise RuntimeError((folder / "errors.txt").read_text(encoding="utf-8"))
     return time.perf_counter() - started

@@ -1,8 +1,8 @@
 """Verification made cheap for thousands of damaged copies of one run, and the same verification.
 
 What costs time is a pure function of the bytes of a file: reading a segment, hashing its rows,
-deciding under a policy. Each is remembered by the whole content of what it reads, so a file in which
-one bit differs is read anew, and every file is opened and digested each time.
+deciding under a policy. Each is remembered by the whole content of what it reads, so a file in
+which one bit differs is read anew, and every file is opened and digested each time.
 """
 
 from __future__ import annotations

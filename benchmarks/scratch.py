@@ -1,4 +1,4 @@
-"""Where throw-away runs lie: in memory where there is such a folder, since kill -9 spares caches."""
+"""Where throw-away runs lie: in memory where there is such a folder; kill -9 spares caches."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def check_name(name: str, where: str) -> str:
 
 
 def first_odd(expected: bytes, found: bytes) -> int:
-    """Return the first byte in which two texts differ; the length of the shorter where none does."""
+    """Return the first byte in which two texts differ, or the length of the shorter."""
     pairs = enumerate(zip(expected, found, strict=False))
     shorter = min(len(expected), len(found))
     return next((place for place, (one, two) in pairs if one != two), shorter)

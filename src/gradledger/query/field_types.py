@@ -1,7 +1,7 @@
 """Whether a record that was read from a file holds what its dataclass declares, member by member.
 
-Records are documents of whoever wrote the run: a list where a number should be is damage, to be told
-at once and by name, not a failure of whatever question meets it first.
+Records are documents of whoever wrote the run: a list where a number should be is damage, to be
+told at once and by name, not a failure of whatever question meets it first.
 """
 
 from __future__ import annotations
@@ -29,8 +29,6 @@ def misfit(record: Any) -> str | None:
 
 
 def _misfit(value: Any, kind: Any, place: str) -> str | None:
-    if kind is Any:
-        return None
     origin = get_origin(kind)
     if origin in {Union, types.UnionType}:
         fits = any(_misfit(value, part, place) is None for part in get_args(kind))
@@ -38,16 +36,11 @@ def _misfit(value: Any, kind: Any, place: str) -> str | None:
     if origin is tuple:
         return _in_tuple(value, get_args(kind), place)
     if origin is dict:
-        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-            return _shown(value, place)
-        inner = get_args(kind)[1]
-        return _first((item, inner, f"{place}.{key}") for key, item in value.items())
-    if not _is_a(value, kind):
+        return _in_mapping(value, get_args(kind)[1], place)
+    if kind is not Any and not _is_a(value, kind):
         return _shown(value, place)
-    if dataclasses.is_dataclass(value):
-        inside = misfit(value)
-        return f"{place}.{inside}" if inside else None
-    return None
+    inside = misfit(value) if kind is not Any and dataclasses.is_dataclass(value) else None
+    return f"{place}.{inside}" if inside else None
 
 
 def _in_tuple(value: Any, kinds: tuple[Any, ...], place: str) -> str | None:
@@ -59,6 +52,12 @@ def _in_tuple(value: Any, kinds: tuple[Any, ...], place: str) -> str | None:
         return _shown(value, place)
     pairs = zip(value, kinds, strict=True)
     return _first((item, kind, f"{place}[{n}]") for n, (item, kind) in enumerate(pairs))
+
+
+def _in_mapping(value: Any, kind: Any, place: str) -> str | None:
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        return _shown(value, place)
+    return _first((item, kind, f"{place}.{key}") for key, item in value.items())
 
 
 def _first(parts: Iterable[tuple[Any, Any, str]]) -> str | None:

@@ -18,6 +18,7 @@ from gradledger.segment.files import (
 from gradledger.segment.lock import LOCK_NAME, RunLock
 from gradledger.segment.orphans import ORPHANS, orphan_folder, orphan_folders, set_aside
 from gradledger.segment.reader import (
+    damaged_columns,
     read_segment,
     read_table,
     segment_files,
@@ -46,6 +47,7 @@ __all__ = [
     "cannot_read",
     "cannot_write",
     "cut_mantissa",
+    "damaged_columns",
     "encode_rows",
     "ensure_folder",
     "is_temporary",

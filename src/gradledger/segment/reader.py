@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -91,6 +91,22 @@ def read_segment(path: Path) -> pa.Table:
     return _read(path, None)
 
 
+def damaged_columns(path: Path) -> Iterator[tuple[str, str]]:
+    """Give the columns of a segment whose pages cannot be read or fail their checksum, and why.
+
+    A segment whose footer cannot be read gives none: no column can be told from another.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            for name in file.schema_arrow.names:
+                try:
+                    file.read(columns=[name], use_threads=False).validate(full=True)
+                except _DAMAGED as error:
+                    yield name, f"{_observed(error):.200}"
+    except _DAMAGED:
+        return
+
+
 def step_range(path: Path, column: str = "step") -> tuple[int, int] | None:
     """Return the smallest and largest value of a column of integers, from a segment's footer.
 
@@ -147,8 +163,11 @@ def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
 
 
 def _damaged(error: Exception, path: Path) -> StorageError:
-    observed = (str(error).splitlines() or [type(error).__name__])[0]
-    return _unreadable(observed[:300], "a sealed segment", str(path))
+    return _unreadable(_observed(error)[:300], "a sealed segment", str(path))
+
+
+def _observed(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _unreadable(observed: str, expected: str, where: str) -> StorageError:

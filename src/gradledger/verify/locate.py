@@ -1,4 +1,4 @@
-"""Where in an altered file the change lies: the column, page, tensor or line, as far as it can be told.
+"""Where in an altered file the change lies: column, page, tensor or line, as far as can be told.
 
 A digest finds every change and places none. Segments carry a checksum per page, which names the
 column; small files are searched for the one bit that differs.
@@ -18,7 +18,7 @@ from gradledger.errors import InputError
 from gradledger.log import COMMITMENTS_FOLDER
 from gradledger.merkle import HASH_BYTES
 from gradledger.schema import FileDigest
-from gradledger.segment import cannot_read
+from gradledger.segment import cannot_read, damaged_columns
 from gradledger.verify.finding import Finding
 from gradledger.verify.one_bit import find_bit, turned
 
@@ -42,7 +42,7 @@ def locate_change(run_dir: Path, file: FileDigest, place: str) -> Iterator[Findi
     """
     path = run_dir / place
     if path.suffix == _SEGMENT:
-        columns = list(_bad_columns(path))
+        columns = list(damaged_columns(path))
         for column, observed in columns:
             where = f"{place}, column {column}"
             yield Finding("V308", where, observed, "pages with the checksums that they carry")
@@ -64,21 +64,8 @@ def locate_change(run_dir: Path, file: FileDigest, place: str) -> Iterator[Findi
     yield Finding("V308", f"{place}, {part}", observed, "all other bits are as they were logged")
 
 
-def _bad_columns(path: Path) -> Iterator[tuple[str, str]]:
-    """Give the columns of a segment whose pages cannot be read or are not what they claim."""
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            for name in file.schema_arrow.names:
-                try:
-                    file.read(columns=[name], use_threads=False)
-                except (pa.ArrowException, OSError) as error:
-                    yield name, f"{str(error).splitlines()[0]:.200}"
-    except (pa.ArrowException, OSError):
-        return  # the footer itself: searched as a whole
-
-
 def _footer(content: bytes) -> int:
-    """Return where the footer of a segment begins, if its length can be believed: pages are known."""
+    """Return where the footer of a segment begins, if its length can be believed."""
     length = int.from_bytes(content[-2 * _MAGIC_BYTES : -_MAGIC_BYTES], "little")
     start = len(content) - 2 * _MAGIC_BYTES - length
     return max(0, start)

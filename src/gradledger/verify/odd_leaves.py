@@ -35,7 +35,7 @@ def odd_leaves(log_dir: Path, number: int, bundle: bytes) -> Iterator[Finding]:
 
 
 def first_difference(tile: TileId | None, found: bytes, expected: bytes) -> str:
-    """Return which leaf of a bundle, or hash of a tile, differs first; empty where none can be told.
+    """Return which leaf of a bundle, or hash of a tile, differs first; empty where none is known.
 
     Args:
         tile: What the file should be.

@@ -1,8 +1,8 @@
 """The one bit that differs: what a failing disk changes, told apart from what a hand changes.
 
-A digest says that a file is not what was logged, not where. For files of some kilobytes every bit can
-be tried: if turning one back gives the logged digest, then this is the change, and the file as it was
-is known too.
+A digest says that a file is not what was logged, not where. For files of some kilobytes every bit
+can be tried: if turning one back gives the logged digest, then this is the change, and the file as
+it was is known too.
 """
 
 from __future__ import annotations
