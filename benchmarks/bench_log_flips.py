@@ -4,8 +4,9 @@ Caveat: a run of 4 steps, a file chosen first and then a bit of it; the folder o
 left out, since nothing commits to it on purpose. Placed means that a finding of the check which is
 for this file names more than the file: a column, page header or footer of a segment, a tensor, a
 line of a document, a value of the commitments, a leaf, a hash of a tile; a checkpoint and the other
-small statements of the log are one record each. Pure functions of verification are remembered by the whole
-content of what they read (remembered.py). Other damage: bytes dropped, doubled, swapped, files cut.
+small statements of the log are one record each. Pure functions of verification are remembered by
+the whole content of what they read (remembered.py). Other damage: bytes dropped, doubled, swapped,
+files cut.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.killed_outcome import Outcome, compare
-from benchmarks.killed_run import BATCH, DISK_REFUSES, EXAMPLES, KEY, live, undisturbed
+from benchmarks.killed_run import DISK_REFUSES, KEY, live, undisturbed
 
 from gradledger.errors import GradledgerError
 from gradledger.log import SigningKey, VerifierKey, save_key
@@ -23,8 +23,7 @@ from gradledger.segment import orphan_folders, read_json, read_segment, segment_
 CALLS = ("open", "write", "fsync", "replace", "rename", "mkdir", "unlink", "ftruncate")
 #: What befalls a call: the disk refuses it, refuses it and all later ones, or the process dies.
 KINDS = ("error", "error for good", "kill")
-EPOCHS = 1
-NUM_STEPS = EPOCHS * -(-EXAMPLES // BATCH)
+NUM_STEPS = 4
 
 Call = Callable[..., Any]
 
@@ -91,7 +90,7 @@ def prepare(folder: Path) -> VerifierKey:
     folder.mkdir(parents=True, exist_ok=True)
     key = SigningKey.generate("benchmarks.test/faulty")
     save_key(key, folder / KEY)
-    undisturbed(folder / "undisturbed", EPOCHS)
+    undisturbed(folder / "undisturbed", NUM_STEPS)
     return key.verifier
 
 
@@ -103,7 +102,7 @@ def fail(
     told = folder / "told"
     told.unlink(missing_ok=True)
     faults = Faults(place, kind, told)
-    status = os.waitpid(live(run, faults.start, epochs=EPOCHS), 0)[1]
+    status = os.waitpid(live(run, faults.start, most_steps=NUM_STEPS), 0)[1]
     if not told.exists():
         shutil.rmtree(run)
         return False
@@ -118,7 +117,7 @@ def fail(
     elif status:
         errors = (run / "errors.txt").read_text(encoding="utf-8").strip().splitlines()
         found.unclear.append(f"{name} {place} {kind}: {errors[-1]:.200}")
-    status = os.waitpid(live(run, epochs=EPOCHS), 0)[1]
+    status = os.waitpid(live(run, most_steps=NUM_STEPS), 0)[1]
     if status:
         raise RuntimeError((run / "errors.txt").read_text(encoding="utf-8"))
     found.outcomes.append(compare(run, folder / "undisturbed", NUM_STEPS, outcome, trusted))

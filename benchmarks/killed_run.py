@@ -41,7 +41,7 @@ DISK_REFUSES = 3
 NUM_STEPS = EPOCHS * -(-EXAMPLES // BATCH)
 
 
-def train(folder: Path, epochs: int = EPOCHS) -> None:
+def train(folder: Path, most_steps: int = NUM_STEPS) -> None:
     """Train, or go on; the script does not know which."""
     torch.set_num_threads(1)
     torch.manual_seed(11)
@@ -69,7 +69,7 @@ def train(folder: Path, epochs: int = EPOCHS) -> None:
         run.track(warmup=warmup, decay=decay, average=average)
         train_set = run.admit(TensorDataset(tokens), {"source": ["a"] * 13 + ["b"] * 13})
         loader = DataLoader(train_set, batch_size=BATCH, shuffle=True)
-        for _ in range(epochs):
+        for _ in range(EPOCHS):
             for batch in run.batches(loader):
                 with run.step(batch) as step:
                     logits = model(batch[0][:, :-1])
@@ -86,7 +86,11 @@ def train(folder: Path, epochs: int = EPOCHS) -> None:
                 average.update_parameters(model)
                 if run.num_steps <= 9:
                     warmup.step()
+                if run.num_steps == most_steps:
+                    break
             decay.step()
+            if run.num_steps == most_steps:
+                break
     average_state = {name: value.double().sum().item() for name, value in _floats(average)}
     (folder / "average.json").write_text(json.dumps(average_state), encoding="utf-8")
 
@@ -104,7 +108,9 @@ def _acknowledge(folder: Path, step: int) -> None:
     os.close(descriptor)
 
 
-def live(folder: Path, before: Callable[[], None] | None = None, *, epochs: int = EPOCHS) -> int:
+def live(
+    folder: Path, before: Callable[[], None] | None = None, *, most_steps: int = NUM_STEPS
+) -> int:
     """Fork one life of the script; return its process id."""
     folder.mkdir(parents=True, exist_ok=True)
     child = os.fork()
@@ -116,7 +122,7 @@ def live(folder: Path, before: Callable[[], None] | None = None, *, epochs: int 
         os.dup2(errors, 2)
         if before is not None:
             before()
-        train(folder, epochs)
+        train(folder, most_steps)
         code = 0
     except gl.errors.StorageError as error:
         # Killed after the run was closed: there is nothing left to do.
@@ -133,16 +139,16 @@ def _complain() -> None:
     traceback.print_exc()
 
 
-def undisturbed(folder: Path, epochs: int = EPOCHS) -> float:
+def undisturbed(folder: Path, most_steps: int = NUM_STEPS) -> float:
     """Train without a kill; return the wall seconds of a life.
 
     A first run in this process imports what training loads when it is needed, so that no life of
     the script, each a fork of this process, pays for it.
     """
     with tempfile.TemporaryDirectory() as warm:
-        train(Path(warm), 1)
+        train(Path(warm), 4)
     started = time.perf_counter()
-    status = os.waitpid(live(folder, epochs=epochs), 0)[1]
+    status = os.waitpid(live(folder, most_steps=most_steps), 0)[1]
     if status != 0:
         raise RuntimeError((folder / "errors.txt").read_text(encoding="utf-8"))
     return time.perf_counter() - started
