@@ -1,8 +1,8 @@
 """Every call that changes the disk fails in turn: files are old or new, and the run goes on.
 
-Caveat: a signed run of 4 steps; each open that creates, write, fsync, replace, rename, mkdir, unlink
-and ftruncate of the process fails once with ENOSPC (a write after half of its bytes), or is its
-last (kill -9). A disk that refuses from then on, and calls of a resume, are covered by the tests.
+Caveat: a signed run of 4 steps; each open that creates, write, fsync, replace, rename, mkdir,
+unlink and ftruncate fails once with ENOSPC (a write after half of its bytes), or is the last of its
+process (kill -9). Tests cover a disk that refuses from then on, and a resume.
 """
 
 from __future__ import annotations

@@ -113,6 +113,7 @@ def fail(
     if os.WIFSIGNALED(status):
         outcome.killed(run / "run")
     elif os.waitstatus_to_exitcode(status) == DISK_REFUSES:
+        outcome.note_sealed(run / "run")
         found.refused += 1
     elif status:
         errors = (run / "errors.txt").read_text(encoding="utf-8").strip().splitlines()

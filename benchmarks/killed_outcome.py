@@ -54,9 +54,13 @@ class Outcome:
     def killed(self, run: Path) -> None:
         """Count a kill, and note what was sealed when it came."""
         self.kills += 1
-        self.sealed |= _segments(run)
+        self.note_sealed(run)
         # A run that died before its log was begun has none to verify.
         self.clean_cuts += not has_log(run) or check_run(run).is_clean
+
+    def note_sealed(self, run: Path) -> None:
+        """Note what is sealed now: it must be there at the end."""
+        self.sealed |= _segments(run)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values; of the sealed segments, how many there were."""
