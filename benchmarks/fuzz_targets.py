@@ -301,3 +301,8 @@ def _evidence(work: Path, name: str, seeds: tuple[bytes, ...], parse: Read) -> T
 def _evidence_json(content: bytes) -> object:
     absent = b"absence/1" in content
     return AbsenceEvidence.parse(content) if absent else EvidenceReceipt.parse(content)
+
+
+def names() -> list[str]:
+    """Return the names of all targets."""
+    return list(targets(Path(), Path()))
