@@ -2,7 +2,7 @@
 
 Caveat: inputs are good ones with bytes or members changed, drawn by Hypothesis, each parser in a
 process with 512 MiB of address space above its imports and 10 s per input; seconds are wall time,
-four parsers at once. The bar is ten minutes each: GRADLEDGER_FUZZ_SECONDS sets them, 60 unless told.
+four parsers at once. The bar is ten minutes each; GRADLEDGER_FUZZ_SECONDS sets them, else 60.
 """
 
 from __future__ import annotations

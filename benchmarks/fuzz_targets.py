@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -36,7 +37,7 @@ from gradledger.merkle import TileId, decode_bundle, leaf_hash, split_tile
 from gradledger.policy import check, decide, load_policy
 from gradledger.policy.metadata import read_metadata
 from gradledger.rights import header_license, normalise, package_license, satisfies
-from gradledger.segment import read_append_log, read_segment, segment_of, step_range
+from gradledger.segment import AppendLog, read_append_log, read_segment, segment_of, step_range
 from gradledger.state import model_file_digest
 from gradledger.verify import check_run
 
@@ -210,8 +211,6 @@ def _segment(work: Path, paths: list[Path]) -> Target:
 
 
 def _append_log(work: Path) -> Target:
-    from gradledger.segment import AppendLog
-
     path = work / "log"
     log = AppendLog(path)
     log.append({"step": 1, "kind": "intent"}, b"body")
@@ -252,18 +251,12 @@ def _predicate(content: bytes) -> object:
     text = json.dumps(content.decode("utf-8", "replace"))
     policy = load_policy(_AROUND % text)
     table = pa.table({name: pa.nulls(2, kind) for name, kind in _COLUMNS.items()})
-    from datetime import UTC, datetime
-
-    return decide(policy, table, datetime(2026, 1, 1, tzinfo=UTC), {"spdx_satisfies": satisfies})
+    return decide(policy, table, _MOMENT, {"spdx_satisfies": satisfies})
 
 
-_COLUMNS = {
-    "source": pa.string(),
-    "size": pa.int64(),
-    "score": pa.float64(),
-    "flag": pa.bool_(),
-    "born": pa.timestamp("us", tz="UTC"),
-}
+_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+_COLUMNS = {"source": pa.string(), "size": pa.int64(), "score": pa.float64(), "flag": pa.bool_(),
+            "born": pa.timestamp("us", tz="UTC")}  # fmt: skip
 
 
 def _spdx(content: bytes) -> object:
@@ -304,5 +297,5 @@ def _evidence_json(content: bytes) -> object:
 
 
 def names() -> list[str]:
-    """Return the names of all targets."""
+    """Name all targets."""
     return list(targets(Path(), Path()))
