@@ -212,6 +212,7 @@ FINDINGS: Final[dict[str, str]] = {
     "V305": "commitments differ from the leaf",
     "V306": "file differs from the manifest",
     "V307": "file is in no leaf",
+    "V308": "change in a file is located",
     # V4: sequence of steps and visits
     "V401": "steps are not dense",
     "V402": "state changed between steps",
