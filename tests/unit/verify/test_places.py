@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 sys.path.insert(0, str(Path(__file__).parent))
 
 from signed_run import make_signed_run
-from tamper_cases import flip
 
 from gradledger.log import SigningKey, load_key
 from gradledger.verify import check_run
 from gradledger.verify.one_bit import find_bit, turned
+from tamper_cases import flip
 
 VISITS = "visits/part-000000.parquet"
 
