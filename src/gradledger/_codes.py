@@ -180,6 +180,18 @@ CODES: Final[dict[str, str]] = {
     "Q141": "gate expression cannot be read",
     "Q142": "gate names a figure that the report lacks",
     "Q151": "answer has no picture",
+    # W: web
+    "W101": "packages of the pages are missing",
+    "W102": "folder cannot be served",
+    "W103": "address is open to other machines",
+    "W104": "run is not among those served",
+    "W105": "request carries no valid token",
+    "W106": "request comes from another site",
+    "W107": "argument of a page cannot be read",
+    "W108": "work is not known",
+    "W109": "page is not known",
+    "W110": "table is not on this page",
+    "W111": "too much work is waiting",
 }
 
 #: The catalogue of findings: what verification can find, code -> title. Codes are never reused.

@@ -11,6 +11,7 @@ from typer.main import get_command
 
 from gradledger import __version__
 from gradledger.cli.books import books
+from gradledger.cli.browse import describe, effects, examples, progress, visits
 from gradledger.cli.capability import capability, policies
 from gradledger.cli.decide import decide
 from gradledger.cli.demo import demo
@@ -28,6 +29,7 @@ from gradledger.cli.output import EXIT_ERROR, complain, say, to_json
 from gradledger.cli.policy import POLICY_COMMANDS
 from gradledger.cli.replay import replay
 from gradledger.cli.report import report
+from gradledger.cli.serve import compare, runs, serve
 from gradledger.cli.spot_checks import answer, challenge
 from gradledger.cli.statement import STATEMENT_COMMANDS
 from gradledger.cli.states import states
@@ -42,11 +44,14 @@ from gradledger.query import inert
 
 #: The commands, in the order in which help lists them.
 COMMANDS = (
+    runs,
     info,
+    progress,
     steps,
     books,
     trace,
     follow,
+    effects,
     timeline,
     matrix,
     capability,
@@ -54,11 +59,15 @@ COMMANDS = (
     first_use,
     exclude,
     decide,
+    examples,
+    describe,
+    visits,
     states,
     diff,
     whatif,
     replay,
     erase,
+    compare,
     orphans,
     report,
     verify,
@@ -70,6 +79,7 @@ COMMANDS = (
     absence,
     check,
     forget,
+    serve,
     demo,
 )
 

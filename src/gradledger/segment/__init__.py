@@ -1,6 +1,6 @@
 """Where records lie: Parquet segments, JSON documents, and the lock of their one writer."""
 
-from gradledger.segment.append_log import AppendLog, LogRecord, read_append_log
+from gradledger.segment.append_log import AppendLog, LogRecord, read_append_heads, read_append_log
 from gradledger.segment.arrow import ARROW_TYPES, SEGMENT_FORMAT, arrow_schema
 from gradledger.segment.columns import cut_mantissa
 from gradledger.segment.documents import read_json, write_json
@@ -55,6 +55,7 @@ __all__ = [
     "make_folder",
     "orphan_folder",
     "orphan_folders",
+    "read_append_heads",
     "read_append_log",
     "read_json",
     "read_segment",
