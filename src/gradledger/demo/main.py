@@ -15,6 +15,7 @@ from rich.console import Console
 
 from gradledger.demo.behaviours import demo_probes
 from gradledger.demo.data import DemoData, load_demo_data
+from gradledger.demo.evidence import hand_over
 from gradledger.demo.integrity import demo_key, show_integrity
 from gradledger.demo.manifest import default_cache
 from gradledger.demo.model import recipe_of
@@ -68,7 +69,7 @@ def run(
         dtype: Format of the parameters.
 
     Returns:
-        0 where every step balances and the run verifies, 1 where not.
+        0 where every step balances, and the run and the evidence verify; 1 where not.
 
     Raises:
         StorageError: The wheels are missing, or ``out`` holds something else.
@@ -77,7 +78,7 @@ def run(
     console = _console()
     done = demonstrate(size, out, cache, dtype, console)
     present(done, console)
-    is_clean = show_integrity(done.run_dir, console)
+    is_clean = show_integrity(done.run_dir, done.summary["evidence"], console)
     return 0 if done.summary["balanced"] and is_clean else 1
 
 
@@ -142,7 +143,10 @@ def demonstrate(
             key=key,
         )
     clock.lap("settling_seconds")
+    handed = hand_over(run_dir, key, data.columns["package"])
+    clock.lap("evidence_seconds")
     summary = summarise(run_dir, recorder, settled, data, clock.laps)
+    summary["evidence"] = handed
     write_json(run_dir.with_name(run_dir.name + ".summary.json"), summary)
     return Demonstration(run_dir, summary, data, training, now)
 

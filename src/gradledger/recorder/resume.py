@@ -52,7 +52,7 @@ FREE_SETTINGS: Final = frozenset(
     {"state_every", "state_keep", "seal_rows", "seal_steps", "seal_seconds"}
 )
 #: What lies in the directory of a run that died before its opening state was stored.
-_BEFORE_OPENING: Final = frozenset({"run.json", "run.lock", "policies", "states"})
+_BEFORE_OPENING: Final = frozenset({"fork.json", "run.json", "run.lock", "policies", "states"})
 _BEGIN: Final = ("level", "on_imbalance", "groups", "blocks", "coverage", "policy", "seeds")
 
 
