@@ -22,12 +22,15 @@ class LogKeeper:
         run_dir: The run.
         signer: Key that signs; None where nobody does.
         witnesses: They cosign when the log is opened and when the run ends.
+
+    Attributes:
+        signer: The key.
     """
 
     def __init__(
         self, run_dir: Path, signer: SigningKey | None, witnesses: Sequence[Cosigner] = ()
     ) -> None:
-        self._run_dir, self._signer, self._witnesses = run_dir, signer, witnesses
+        self._run_dir, self.signer, self._witnesses = run_dir, signer, witnesses
         self._log: RunLog | None = None
         self._pending: list[SealedSegment] = []
 
@@ -42,7 +45,7 @@ class LogKeeper:
                 refuses (L141) or cannot be asked (L190).
             StorageError: The disk refuses. Code S112.
         """
-        self._log = RunLog(self._run_dir, self._signer)
+        self._log = RunLog(self._run_dir, self.signer)
         self._log.take_up()
         self._log.publish()
         for witness in self._witnesses:

@@ -132,9 +132,8 @@ def record(
         InputError: A setting is not one of those allowed (I104), or a probe cannot be followed
             (I131 to I133).
         UpdateError: The optimizer cannot be booked.
-        LogError: The key cannot be read (L101, L102), or is not the one that signs the log of a
-            run that goes on (L136); a witness refuses (L141) or cannot be asked (L190); there is
-            no such state to fork from (L192).
+        LogError: The key cannot be read (L101, L102) or is not the log's (L136); a witness refuses
+            (L141) or cannot be asked (L190); there is no such state to fork from (L192).
         PolicyError: The policy cannot be read, or a profile names a block that the model lacks.
     """
     given = {k: v for k, v in locals().items() if k not in ("run_dir", "model", "optimizer")}
@@ -215,7 +214,6 @@ def record(
         moment=moment,
         behaviours=behaviours,
         log=LogKeeper(run_dir, signer, asked),
-        signer=signer,
         parent=parent,
     )
 
@@ -232,7 +230,6 @@ def _start(
     moment: datetime,
     behaviours: Behaviours,
     log: LogKeeper,
-    signer: SigningKey | None,
     parent: Parent | None,
 ) -> Recorder:
     """Take the run's lock and begin it, or go on with it; whatever fails lets go of the lock."""
@@ -242,7 +239,7 @@ def _start(
     try:
         resumption = None
         if going_on:
-            begin = match_begin(read_recorded(run_dir, signer), begin, run_dir)
+            begin = match_begin(read_recorded(run_dir, log.signer), begin, run_dir)
             moment = datetime.fromisoformat(begin.created_at)
             resumption = Resumption(run_dir, settings)
         elif policy is not None:
