@@ -23,6 +23,12 @@ from gradledger.gradient.row_sparse import RowSparse
 #: Elements formed at a time: 4 MiB of float32; larger and smaller chunks measured slower or equal.
 CHUNK_ELEMENTS: Final = 1 << 20
 
+#: Elements from which on rows are measured one by one: two dot products then take half the time of
+#: one matrix product with few columns, and a third of squaring and adding up.
+LONG_ROW: Final = 1 << 14
+#: Directions from which on a matrix product is ahead all the same.
+MANY_DIRECTIONS: Final = 4
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -31,13 +37,14 @@ class Measured:
     Attributes:
         dots: Inner product of each row's gradient with each direction, float64.
         squared_norms: Squared Euclidean norm of each row's gradient, float64.
-        scaled_squared_norms: The same after multiplication by ``scale``, float64.
+        scaled_squared_norms: The same after multiplication by ``scale``, float64; None where that
+            takes a pass of its own and was not asked for.
         total: Sum over rows of weight times gradient, in the dtype of the directions.
     """
 
     dots: Float[Tensor, "K R"]
     squared_norms: Float[Tensor, " R"]
-    scaled_squared_norms: Float[Tensor, " R"]
+    scaled_squared_norms: Float[Tensor, " R"] | None
     total: Float[Tensor, " P"]
 
 
@@ -47,6 +54,8 @@ def measure(
     directions: Float[Tensor, "K P"],
     scale: Float[Tensor, " P"] | float,
     transform: Callable[[Float[Tensor, "b P"]], Float[Tensor, "b P"]] | None = None,
+    *,
+    scaled: bool = True,
 ) -> Measured:
     """Measure the rows of one parameter tensor.
 
@@ -58,6 +67,8 @@ def measure(
         directions: Vectors to take inner products with.
         scale: Elementwise factor for ``scaled_squared_norms`` (the update rate A).
         transform: Linear map that rows go through before ``scale``; None for the identity.
+        scaled: Whether ``scaled_squared_norms`` are wanted; where ``scale`` is a number and there
+            is no map they cost nothing and are always given.
 
     Returns:
         The measures, rows in the order of the forms.
@@ -67,30 +78,63 @@ def measure(
         return _measure_row_sparse(forms[0], weights, directions, scale)
     num_rows, num_elements = forms[0].num_rows, forms[0].num_elements
     rows_per_chunk = max(1, CHUNK_ELEMENTS // max(1, num_elements))
-    scale_squared = scale.square() if isinstance(scale, Tensor) else None
-    size = (directions.shape[0], num_rows)
-    dots = directions.new_empty(size, dtype=torch.float64)
+    free = transform is None and not isinstance(scale, Tensor)
+    factor = _Factor(scale, transform) if scaled and not free else None
+    dots = directions.new_empty((len(directions), num_rows), dtype=torch.float64)
     squared = directions.new_empty(num_rows, dtype=torch.float64)
-    scaled = torch.empty_like(squared)
+    lengths = None if factor is None else torch.empty_like(squared)
     total = torch.zeros_like(directions[0])
+    one_by_one = (
+        num_elements >= LONG_ROW
+        and len(directions) < MANY_DIRECTIONS
+        and directions.device.type == "cpu"
+    )
+    read = _one_by_one if one_by_one else _together
     for start in range(0, num_rows, rows_per_chunk):
         stop = min(num_rows, start + rows_per_chunk)
         rows = forms[0].chunk(start, stop)
         for form in forms[1:]:
             rows += form.chunk(start, stop)
         total.addmv_(rows.T, weights[start:stop])
-        dots[:, start:stop] = directions @ rows.T
-        seen = None if transform is None else transform(rows).square_()
+        if factor is not None and lengths is not None:
+            lengths[start:stop] = factor.squares(rows)
+        dots[:, start:stop], squared[start:stop] = read(rows, directions)
+    if transform is None and not isinstance(scale, Tensor):
+        lengths = squared * float(scale) ** 2
+    return Measured(dots, squared, lengths, total)
+
+
+@dataclass(frozen=True)
+class _Factor:
+    """What rows are multiplied with before their scaled norms are taken."""
+
+    scale: Tensor | float
+    transform: Callable[[Tensor], Tensor] | None
+
+    def squares(self, rows: Float[Tensor, "b P"]) -> Float[Tensor, " b"]:
+        """Return the squared norm of every row after the map and the factor."""
+        seen = rows if self.transform is None else self.transform(rows)
+        seen = torch.mul(seen, self.scale)
         # Not square_(): that goes through pow and took five times as long.
-        torch.mul(rows, rows, out=rows)
-        squared[start:stop] = rows.sum(1)
-        if scale_squared is not None:
-            scaled[start:stop] = (rows if seen is None else seen) @ scale_squared
-        elif seen is not None:
-            scaled[start:stop] = seen.sum(1)
-    if not isinstance(scale, Tensor):
-        scaled = (squared if transform is None else scaled) * float(scale) ** 2
-    return Measured(dots, squared, scaled, total)
+        return torch.mul(seen, seen, out=seen).sum(1)
+
+
+def _one_by_one(
+    rows: Float[Tensor, "b P"], directions: Float[Tensor, "K P"]
+) -> tuple[Float[Tensor, "K b"], Float[Tensor, " b"]]:
+    """Return inner products and squared norms of a few long rows."""
+    each, ways = rows.unbind(), directions.unbind()
+    dots = torch.stack([torch.dot(row, way) for way in ways for row in each])
+    squares = torch.stack([torch.dot(row, row) for row in each])
+    return dots.view(len(ways), len(each)), squares
+
+
+def _together(
+    rows: Float[Tensor, "b P"], directions: Float[Tensor, "K P"]
+) -> tuple[Float[Tensor, "K b"], Float[Tensor, " b"]]:
+    """Return the same of many short rows; works in the memory of the rows."""
+    dots = directions @ rows.T
+    return dots, torch.mul(rows, rows, out=rows).sum(1)
 
 
 def _measure_row_sparse(

@@ -60,6 +60,7 @@ def observe(
     unattributed: Sequence[str],
     accept_coupled: bool,
     measure_visits: bool,
+    update_norms: bool = False,
 ) -> Observation:
     """Survey the model and prepare the books; nothing is attached yet.
 
@@ -75,7 +76,13 @@ def observe(
     capture = Capture(found.units, collect_passive=measure_visits)
     uncaptured = [name for name, _ in grouping.coverage.unattributed]
     booker = Booker(
-        grouping.groups, optimizer, family, capture, uncaptured, measure_visits=measure_visits
+        grouping.groups,
+        optimizer,
+        family,
+        capture,
+        uncaptured,
+        measure_visits=measure_visits,
+        update_norms=update_norms,
     )
     blocks = {name: place for place, name in enumerate(grouping.blocks)}
     return Observation(

@@ -149,6 +149,7 @@ def record(
         unattributed=unattributed,
         accept_coupled=accept_coupled,
         measure_visits=level == "shares",
+        update_norms=update_norms,
     )
     behaviours.check(model, [name for group in seen.grouping.groups for name in group.parameters])
     blocks = seen.grouping.blocks

@@ -19,6 +19,7 @@ from gradledger.update.adafactor import AdafactorFamily
 from gradledger.update.adagrad import AdagradFamily
 from gradledger.update.adam import AdamFamily
 from gradledger.update.adamax import AdamaxFamily
+from gradledger.update.bits import same_bits
 from gradledger.update.books import GroupLines, worst_verdict
 from gradledger.update.family import FAMILIES, Before, Family, find_family, register, supported
 from gradledger.update.gap import GapNoise, part_gap
@@ -67,6 +68,7 @@ __all__ = [
     "part_gap",
     "precision_of",
     "register",
+    "same_bits",
     "supported",
     "worst_verdict",
 ]

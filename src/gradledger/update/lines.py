@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gradledger.schema import ACCRUAL_LINES, CASH_LINES
 from gradledger.update.account import Account
+from gradledger.update.bits import same_bits
 from gradledger.update.gap import GapNoise
 from gradledger.update.passes import Part, Scratch, in_range, measure_part, pieces
 from gradledger.update.precision import precision_of
@@ -109,7 +110,7 @@ def measure(
     Source: lines as named by ``gradledger.schema.CASH_LINES`` and ``ACCRUAL_LINES``.
     """
     kappa, cross, square = clip_factor(g_used, g_raw)
-    same = _same(g_used, g_raw) or (kappa == 1.0 and torch.equal(g_used, g_raw))
+    same = _same(g_used, g_raw) or (kappa == 1.0 and same_bits(g_used, g_raw))
     account.prepare(realised, theta_before)
     raw = _mixed(g_raw, realised)
     whole = Part(
