@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gradledger.gradient.converted import converted
 from gradledger.gradient.form import Form
+from gradledger.gradient.held import Held
 from gradledger.gradient.row_sparse import RowSparse
 
 #: Elements formed at a time: 4 MiB of float32; larger and smaller chunks measured slower or equal.
@@ -50,7 +51,7 @@ class Measured:
 
 def measure(
     forms: Sequence[Form],
-    weights: Float[Tensor, " R"],
+    weights: Float[Tensor, " R"] | None,
     directions: Float[Tensor, "K P"],
     scale: Float[Tensor, " P"] | float,
     transform: Callable[[Float[Tensor, "b P"]], Float[Tensor, "b P"]] | None = None,
@@ -63,7 +64,7 @@ def measure(
         forms: The uses of the tensor in one micro-batch, with equal rows; contributions of all
             uses add (tied weights, a module that is called twice). Those in another number format
             than the directions (autocast, half precision) are converted first.
-        weights: Depth weight of each row; enters ``total`` only.
+        weights: Depth weight of each row, None where all are 1; enters ``total`` only.
         directions: Vectors to take inner products with.
         scale: Elementwise factor for ``scaled_squared_norms`` (the update rate A).
         transform: Linear map that rows go through before ``scale``; None for the identity.
@@ -76,7 +77,12 @@ def measure(
     forms = [converted(form, directions.dtype) for form in forms]
     if len(forms) == 1 and isinstance(forms[0], RowSparse) and transform is None:
         return _measure_row_sparse(forms[0], weights, directions, scale)
+    free = transform is None and not isinstance(scale, Tensor)
+    if len(forms) == 1 and isinstance(forms[0], Held) and (free or not scaled):
+        return _measure_held(forms[0], weights, directions, scale)
     num_rows, num_elements = forms[0].num_rows, forms[0].num_elements
+    if weights is None:
+        weights = directions.new_ones(num_rows)
     rows_per_chunk = max(1, CHUNK_ELEMENTS // max(1, num_elements))
     free = transform is None and not isinstance(scale, Tensor)
     factor = _Factor(scale, transform) if scaled and not free else None
@@ -84,12 +90,7 @@ def measure(
     squared = directions.new_empty(num_rows, dtype=torch.float64)
     lengths = None if factor is None else torch.empty_like(squared)
     total = torch.zeros_like(directions[0])
-    one_by_one = (
-        num_elements >= LONG_ROW
-        and len(directions) < MANY_DIRECTIONS
-        and directions.device.type == "cpu"
-    )
-    read = _one_by_one if one_by_one else _together
+    read = _one_by_one if _are_few_and_long(directions) else _together
     for start in range(0, num_rows, rows_per_chunk):
         stop = min(num_rows, start + rows_per_chunk)
         rows = forms[0].chunk(start, stop)
@@ -102,6 +103,29 @@ def measure(
     if transform is None and not isinstance(scale, Tensor):
         lengths = squared * float(scale) ** 2
     return Measured(dots, squared, lengths, total)
+
+
+def _are_few_and_long(directions: Float[Tensor, "K P"]) -> bool:
+    """Whether dot products are ahead of matrix products."""
+    return (
+        directions.shape[1] >= LONG_ROW
+        and len(directions) < MANY_DIRECTIONS
+        and directions.device.type == "cpu"
+    )
+
+
+def _measure_held(
+    form: Held, weights: Tensor | None, directions: Tensor, scale: Tensor | float
+) -> Measured:
+    """Take what was measured already; only the directions were not known then."""
+    if _are_few_and_long(directions):
+        each = [torch.dot(row, way) for way in directions for row in form.values]
+        dots = torch.stack(each).view(len(directions), -1)
+    else:
+        dots = directions @ form.values.T
+    squared = torch.stack(form.squares).double()
+    lengths = None if isinstance(scale, Tensor) else squared * float(scale) ** 2
+    return Measured(dots.double(), squared, lengths, form.total(weights))
 
 
 @dataclass(frozen=True)
@@ -138,7 +162,7 @@ def _together(
 
 
 def _measure_row_sparse(
-    form: RowSparse, weights: Tensor, directions: Tensor, scale: Tensor | float
+    form: RowSparse, weights: Tensor | None, directions: Tensor, scale: Tensor | float
 ) -> Measured:
     """Work on touched table rows only: the table may be large, a visit touches little of it."""
     visits, touched = form.visits, form.table_rows

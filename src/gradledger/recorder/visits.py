@@ -73,9 +73,8 @@ def measure_visits(
     for number, together in by_micro_batch.items():
         rows, forms = together[0].rows, [use.form for use in together]
         weights = together[0].weights
-        if weights is None:
-            weights = stacked.new_ones(forms[0].num_rows)
-        weights = weights.to(compute)
+        if weights is not None:
+            weights = weights.to(compute)
         rate = 1.0 if scale is None else scale.reshape(-1)
         measured = measure(forms, weights, stacked, rate, transform, scaled=scaled)
         places = (
@@ -85,7 +84,7 @@ def measure_visits(
         )
         complete &= measured.scaled_squared_norms is not None
         _scatter(measured, weights, places, dots, squared, lengths)
-        total = measured.total if total is None else total.add_(measured.total)
+        total = measured.total if total is None else total + measured.total
     if total is None:
         total = torch.zeros(entry.raw.numel(), dtype=compute, device=entry.raw.device)
     norms = lengths * factor**2 if complete else None
@@ -99,14 +98,14 @@ def _mixed(realised: Realised, shape: torch.Size, rows: Tensor) -> Tensor:
 
 def _scatter(
     measured: Measured,
-    weights: Tensor,
+    weights: Tensor | None,
     places: NDArray[np.int64],
     dots: NDArray[np.float64],
     squared: NDArray[np.float64],
     scaled: NDArray[np.float64],
 ) -> None:
     """Put measured rows at their visits, times their depth weights."""
-    depth = weights.double().cpu().numpy()
+    depth = 1.0 if weights is None else weights.double().cpu().numpy()
     dots[:, places] = measured.dots.cpu().numpy() * depth
     squared[places] = measured.squared_norms.cpu().numpy() * depth**2
     if measured.scaled_squared_norms is not None:
