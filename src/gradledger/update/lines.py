@@ -13,6 +13,7 @@ from torch import Tensor
 from gradledger.schema import ACCRUAL_LINES, CASH_LINES
 from gradledger.update.account import Account
 from gradledger.update.bits import same_bits
+from gradledger.update.compiled import compiled_sums
 from gradledger.update.gap import GapNoise
 from gradledger.update.passes import Part, Scratch, in_range, measure_part, pieces
 from gradledger.update.precision import precision_of
@@ -222,6 +223,8 @@ def _sums(
     """Add up the tallies of all chunks: squared norm and inner product by slot."""
     length = whole.before.numel()
     compute = precision_of(whole.before.dtype).compute
+    if (sums := compiled_sums(whole, law, kappa)) is not None:
+        return sums
     total: Tensor | None = None
     slots: tuple[str, ...] = ()
     for piece in pieces(length, whole.before.device):
@@ -235,8 +238,8 @@ def _sums(
             slots = tally.slots
             total = tally.values if total is None else total.add_(tally.values)
     values = [] if total is None else total.tolist()
-    sums = {slot: (square, dot) for slot, (square, dot) in zip(slots, values, strict=True)}
-    return defaultdict(lambda: (0.0, 0.0), sums)
+    found = {slot: (square, dot) for slot, (square, dot) in zip(slots, values, strict=True)}
+    return defaultdict(lambda: (0.0, 0.0), found)
 
 
 def _part(whole: Part, piece: slice, dtype: torch.dtype) -> Part:
