@@ -11,7 +11,7 @@ Shape legend: R rows (visits), P elements of the parameter tensor.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import Any, Final
 
 import torch
 from jaxtyping import Float
@@ -110,6 +110,7 @@ class Shelf:
             stop = min(num_rows, start + at_once)
             rows = room[start:stop] if self._keeps else room[: stop - start]
             _write(form, start, stop, rows)
+            # In torch alone: a replay without a compiler is to find the same gradient.
             summed.addmv_(rows.T, ones[: stop - start])
             if self._keeps:
                 squares += [torch.dot(row, row) for row in rows.unbind()]
@@ -139,5 +140,6 @@ def _write(form: Form, start: int, stop: int, out: Float[Tensor, "b P"]) -> None
 
 def _floats(form: Form) -> Tensor:
     """Return a tensor of the format and device of the gradients."""
-    values = (getattr(form, field.name) for field in fields(form))
+    record: Any = form
+    values = (getattr(record, field.name) for field in fields(record))
     return next(v for v in values if isinstance(v, Tensor) and v.is_floating_point())

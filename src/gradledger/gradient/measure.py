@@ -19,16 +19,11 @@ from torch import Tensor
 from gradledger.gradient.converted import converted
 from gradledger.gradient.form import Form
 from gradledger.gradient.held import Held
+from gradledger.gradient.row_pass import measure_rows
 from gradledger.gradient.row_sparse import RowSparse
 
 #: Elements formed at a time: 4 MiB of float32; larger and smaller chunks measured slower or equal.
 CHUNK_ELEMENTS: Final = 1 << 20
-
-#: Elements from which on rows are measured one by one: two dot products then take half the time of
-#: one matrix product with few columns, and a third of squaring and adding up.
-LONG_ROW: Final = 1 << 14
-#: Directions from which on a matrix product is ahead all the same.
-MANY_DIRECTIONS: Final = 4
 
 
 @dataclass(frozen=True)
@@ -90,35 +85,26 @@ def measure(
     squared = directions.new_empty(num_rows, dtype=torch.float64)
     lengths = None if factor is None else torch.empty_like(squared)
     total = torch.zeros_like(directions[0])
-    read = _one_by_one if _are_few_and_long(directions) else _together
     for start in range(0, num_rows, rows_per_chunk):
         stop = min(num_rows, start + rows_per_chunk)
         rows = forms[0].chunk(start, stop)
         for form in forms[1:]:
             rows += form.chunk(start, stop)
-        total.addmv_(rows.T, weights[start:stop])
         if factor is not None and lengths is not None:
             lengths[start:stop] = factor.squares(rows)
-        dots[:, start:stop], squared[start:stop] = read(rows, directions)
+        dots[:, start:stop], squared[start:stop] = measure_rows(
+            rows, directions, weights[start:stop], total
+        )
     if transform is None and not isinstance(scale, Tensor):
         lengths = squared * float(scale) ** 2
     return Measured(dots, squared, lengths, total)
-
-
-def _are_few_and_long(directions: Float[Tensor, "K P"]) -> bool:
-    """Whether dot products are ahead of matrix products."""
-    return (
-        directions.shape[1] >= LONG_ROW
-        and len(directions) < MANY_DIRECTIONS
-        and directions.device.type == "cpu"
-    )
 
 
 def _measure_held(
     form: Held, weights: Tensor | None, directions: Tensor, scale: Tensor | float
 ) -> Measured:
     """Take what was measured already; only the directions were not known then."""
-    if _are_few_and_long(directions):
+    if directions.device.type == "cpu":
         each = [torch.dot(row, way) for way in directions for row in form.values]
         dots = torch.stack(each).view(len(directions), -1)
     else:
@@ -141,24 +127,6 @@ class _Factor:
         seen = torch.mul(seen, self.scale)
         # Not square_(): that goes through pow and took five times as long.
         return torch.mul(seen, seen, out=seen).sum(1)
-
-
-def _one_by_one(
-    rows: Float[Tensor, "b P"], directions: Float[Tensor, "K P"]
-) -> tuple[Float[Tensor, "K b"], Float[Tensor, " b"]]:
-    """Return inner products and squared norms of a few long rows."""
-    each, ways = rows.unbind(), directions.unbind()
-    dots = torch.stack([torch.dot(row, way) for way in ways for row in each])
-    squares = torch.stack([torch.dot(row, row) for row in each])
-    return dots.view(len(ways), len(each)), squares
-
-
-def _together(
-    rows: Float[Tensor, "b P"], directions: Float[Tensor, "K P"]
-) -> tuple[Float[Tensor, "K b"], Float[Tensor, " b"]]:
-    """Return the same of many short rows; works in the memory of the rows."""
-    dots = directions @ rows.T
-    return dots, torch.mul(rows, rows, out=rows).sum(1)
 
 
 def _measure_row_sparse(

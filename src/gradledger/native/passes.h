@@ -196,3 +196,35 @@ void NAME(measure_rows)(const REAL *rows, long num_rows, long length, const REAL
     }
 }
 #undef AT
+
+/* Sums for the clip factor: <used, raw>, <raw, raw>, and how many elements differ in their bits. */
+void NAME(compare)(const REAL *used, const REAL *raw, long from, long to, double *sums) {
+    for (long start = from; start < to; start += BLOCK) {
+        const int n = (int)(to - start < BLOCK ? to - start : BLOCK);
+        const REAL *x = used + start, *y = raw + start;
+        const double square = NAME(dot)(y, y, n, 0);
+        const int wide = !NAME(in_range)(square, y, n);
+        sums[0] += NAME(dot)(x, y, n, wide);
+        sums[1] += wide ? NAME(dot)(y, y, n, 1) : square;
+        int others = 0;
+        #pragma omp simd reduction(+ : others)
+        for (int i = 0; i < n; i++) {
+            union { REAL real; BITS bits; } first = {x[i]}, second = {y[i]};
+            others += first.bits != second.bits;
+        }
+        sums[2] += others;
+    }
+}
+
+/* out = factor * scale * (after - before): what inner products with entries are taken with. */
+void NAME(weigh)(const REAL *after, const REAL *before, const REAL *scale, double factor, REAL *out,
+                 long from, long to) {
+    const REAL f = (REAL)factor;
+    if (scale) {
+        #pragma omp simd
+        for (long i = from; i < to; i++) out[i] = (after[i] - before[i]) * f * scale[i];
+    } else {
+        #pragma omp simd
+        for (long i = from; i < to; i++) out[i] = (after[i] - before[i]) * f;
+    }
+}

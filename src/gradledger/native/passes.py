@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from functools import cache
@@ -114,6 +114,55 @@ class CompiledPasses:
         total = self._added(run, length, num_threads)
         return {name: (total[2 * i], total[2 * i + 1]) for i, name in enumerate(SLOTS)}
 
+    def compare(
+        self, used: int, raw: int, length: int, *, double: bool, num_threads: int
+    ) -> tuple[float, float, bool]:
+        """Return <used, raw>, <raw, raw>, and whether both hold the same bits."""
+        function = self._library.compare_f64 if double else self._library.compare_f32
+
+        def run(start: int, stop: int) -> list[float]:
+            sums = (ctypes.c_double * 3)()
+            function(
+                ctypes.c_void_p(used),
+                ctypes.c_void_p(raw),
+                ctypes.c_long(start),
+                ctypes.c_long(stop),
+                sums,
+            )
+            return list(sums)
+
+        cross, square, others = self._added(run, length, num_threads)
+        return cross, square, others == 0
+
+    def weigh(
+        self,
+        after: int,
+        before: int,
+        scale: int,
+        factor: float,
+        out: int,
+        length: int,
+        *,
+        double: bool,
+        num_threads: int,
+    ) -> None:
+        """Write factor * scale * (after - before); a scale of address 0 is a scale of one."""
+        function = self._library.weigh_f64 if double else self._library.weigh_f32
+
+        def run(start: int, stop: int) -> list[float]:
+            function(
+                ctypes.c_void_p(after),
+                ctypes.c_void_p(before),
+                ctypes.c_void_p(scale or None),
+                ctypes.c_double(factor),
+                ctypes.c_void_p(out),
+                ctypes.c_long(start),
+                ctypes.c_long(stop),
+            )
+            return []
+
+        self._added(run, length, num_threads)
+
     def measure_rows(
         self,
         rows: int,
@@ -161,11 +210,11 @@ class CompiledPasses:
 
     def _added(
         self,
-        run: Callable[[int, int], Sequence[float]],
+        run: Callable[[int, int], list[float]],
         length: int,
         num_threads: int,
         times: int = 1,
-    ) -> Sequence[float]:
+    ) -> list[float]:
         """Run over a tensor, in two halves at once where that pays, and add up what they give."""
         if num_threads == 1 or length * times < _THREADED:
             return run(0, length)

@@ -35,8 +35,8 @@ class StepBooks:
 
     Attributes:
         rows: Rows of the books table.
-        measures: ``align``, ``gnorm`` and, where asked for, ``unorm``: one row per visit, one column
-            per group.
+        measures: ``align``, ``gnorm``, and ``unorm`` where asked for: one row per visit, one
+            column per group.
     """
 
     rows: list[dict[str, Any]]

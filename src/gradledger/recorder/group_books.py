@@ -1,4 +1,4 @@
-"""Books of one parameter group: its tensors measured one by one, its gap judged as cheaply as can be.
+"""Books of one parameter group: tensors measured one by one, the gap judged as cheaply as may be.
 
 The bar of the capture gap is a share of the visits' norms under the update rate. Where that rate
 differs by element, those norms take a pass over every gradient, and hardly any gap is near its bar.
@@ -15,13 +15,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from gradledger.recorder.gap_noise import with_gap_noise
 from gradledger.recorder.tracked import Tracked
 from gradledger.recorder.visits import TensorVisits
-from gradledger.update import GroupLines, Realised, Scratch, TensorLines, measure_untouched
+from gradledger.update import (
+    GroupLines,
+    Realised,
+    Scratch,
+    TensorLines,
+    entry_weights_of_change,
+    measure_untouched,
+)
 from gradledger.update import measure as measure_lines
 
 if TYPE_CHECKING:
@@ -152,8 +158,8 @@ def _measure(
     booker: Booker, entry: Tracked, sizes: Sequence[int], realised: Realised, *, scaled: bool
 ) -> TensorVisits:
     """Measure the visits of one tensor against its change."""
-    delta = torch.sub(entry.parameter, entry.theta_before)
-    return booker.measure(entry, sizes, realised, realised.entry_weights(delta), scaled=scaled)
+    weights = entry_weights_of_change(realised, entry.parameter.detach(), entry.theta_before)
+    return booker.measure(entry, sizes, realised, weights, scaled=scaled)
 
 
 def _of_visits(
