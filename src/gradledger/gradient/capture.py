@@ -198,6 +198,9 @@ class Capture:
             inputs = spread_over_rows(inputs, self.num_rows)
             outputs = spread_over_rows(outputs, self.num_rows)
         written = [Written.note(value) for value in outputs] if unit.kind.wants_all_rows else []
+        if link is not None:
+            # Without its history, which leads back to the tap and so to what the collector holds.
+            inputs = ((args[0].detach(), *args[1:]), kwargs)
         routed = held is not None and link is None
         substitutes = held is not None and not self._is_routed(unit)
         collector = Collector(
