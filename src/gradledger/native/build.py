@@ -40,7 +40,7 @@ def load(folder: Path | None = None) -> ctypes.CDLL | None:
         if not built.exists():
             _build(compiler, built)
         return ctypes.CDLL(str(built)) if _is_ours(built) and _is_ours(kept) else None
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, RuntimeError, subprocess.SubprocessError):  # RuntimeError: no home folder.
         return None
 
 
