@@ -59,6 +59,7 @@ def record(
     accept_coupled: bool = False,
     verify_content: bool = True,
     update_norms: bool = False,
+    substitute: bool = False,
     state_every: int | None = None,
     state_keep: int | None = None,
     probes: Sequence[Probe] = (),
@@ -95,6 +96,8 @@ def record(
         accept_coupled: Go on although rows influence each other; the record is marked.
         verify_content: Digest the items of a data set at admission and compare at every visit.
         update_norms: Book the norm of every accrual entry too (a third column per group).
+        substitute: Let the sum of the per-example gradients stand in for autograd's own weight
+            gradient of linear and convolution layers: cheaper, and equal to rounding only.
         state_every: Store the model state every so many steps; 0 for first and last only. None:
             every 50, thinned to ``state_keep``.
         state_keep: States that stay between the first and the last at most: as the run gets
@@ -142,6 +145,8 @@ def record(
         return examined
     _check_choice("level", level, LEVELS)
     _check_choice("on_imbalance", on_imbalance, ON_IMBALANCE)
+    if substitute:
+        _check_choice("level", level, LEVELS[1:])
     behaviours = Behaviours(Path(run_dir), check_probes(probes), probe_weights_every)
     schedule = StateSchedule.of(state_every, state_keep)
     named = named_replay(replay, replay_arguments)
@@ -160,6 +165,8 @@ def record(
         unattributed=unattributed,
         accept_coupled=accept_coupled,
         measure_visits=level == "shares",
+        update_norms=update_norms,
+        substitute=substitute,
     )
     behaviours.check(model, [name for group in seen.grouping.groups for name in group.parameters])
     settings = {
@@ -167,6 +174,7 @@ def record(
         "accept_coupled": accept_coupled,
         "verify_content": verify_content,
         "update_norms": update_norms,
+        "substitute": substitute,
         "state_every": schedule.every,
         "state_keep": schedule.keep,
         "probes": behaviours.records(),

@@ -146,12 +146,9 @@ class RunJournal:
         self._rows, self._measures = [], {}
 
     def _fingerprint_before(self, recorder: Recorder) -> str:
-        """Read the state again; at level ``decisions`` only where something may have changed."""
-        if (
-            self.begin.level == "decisions"
-            and recorder.booker.parameters_stand()
-            and self._counts == write_counts(recorder.model, recorder.optimizer)
-        ):
+        """Read the state again only where something may have changed."""
+        counts = write_counts(recorder.model, recorder.optimizer)
+        if recorder.booker.parameters_stand() and self._counts == counts:
             return self._fingerprint
         return training_fingerprint(recorder.model, recorder.optimizer)
 
