@@ -187,7 +187,7 @@ def _train_once(training: Training, tokens: torch.Tensor) -> None:
     schedule, done = build_schedule(recipe, optimizer), 0
     while done < recipe.steps:
         for batch in loader:
-            losses_per_window(model, batch["tokens"]).mean().backward()
+            losses_per_window(model, batch["tokens"]).mean().backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
             optimizer.step()
             optimizer.zero_grad()

@@ -152,6 +152,7 @@ CODES: Final[dict[str, str]] = {
     "R143": "script records another run",
     "R144": "script records more than once",
     "R145": "script ended without a result",
+    "R146": "challenge cannot be used",
     "R151": "intervention needs two weights of one example in a step",
     "R152": "content cannot change in some steps alone",
     "R153": "tokens were not recorded",
@@ -211,6 +212,7 @@ FINDINGS: Final[dict[str, str]] = {
     "V305": "commitments differ from the leaf",
     "V306": "file differs from the manifest",
     "V307": "file is in no leaf",
+    "V308": "change in a file is located",
     # V4: sequence of steps and visits
     "V401": "steps are not dense",
     "V402": "state changed between steps",
@@ -245,6 +247,13 @@ FINDINGS: Final[dict[str, str]] = {
     "V859": "absence is not proved",
     "V860": "statement is not signed by a trusted key",
     "V861": "statement does not fit",
+    # V87: answers to challenges
+    "V871": "answer is malformed",
+    "V872": "challenge is not what its seed draws",
+    "V873": "drawn step is not answered",
+    "V874": "state of a step differs when it is executed again",
+    "V875": "visits of a step differ when it is executed again",
+    "V876": "booked figure differs when it is executed again",
     # V89: erasures
     "V890": "certificate of an erasure is missing or malformed",
     "V891": "certificate of an erasure differs from the record",

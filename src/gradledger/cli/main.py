@@ -28,6 +28,7 @@ from gradledger.cli.output import EXIT_ERROR, complain, say, to_json
 from gradledger.cli.policy import POLICY_COMMANDS
 from gradledger.cli.replay import replay
 from gradledger.cli.report import report
+from gradledger.cli.spot_checks import answer, challenge
 from gradledger.cli.statement import STATEMENT_COMMANDS
 from gradledger.cli.states import states
 from gradledger.cli.steps import steps
@@ -61,6 +62,8 @@ COMMANDS = (
     orphans,
     report,
     verify,
+    challenge,
+    answer,
     doctor,
     receipt,
     bundle,

@@ -8,11 +8,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from gradledger.ledger.erasure import Erasures
-from gradledger.ledger.executions import Executions
 from gradledger.ledger.filters import named_filters
 from gradledger.ledger.handover import Handover
 from gradledger.ledger.past import Past
 from gradledger.ledger.pieces import Pieces
+from gradledger.ledger.spot_checks import SpotChecks
 from gradledger.ledger.verification import signed_log_of
 from gradledger.query import (
     Answer,
@@ -34,7 +34,7 @@ from gradledger.report import Report, make_report
 from gradledger.schema import RunBegin, RunEnd
 
 
-class Ledger(Erasures, Executions, Handover, Past, Pieces):
+class Ledger(Erasures, Handover, Past, Pieces, SpotChecks):
     """View of a recorded run; what was sealed after it was opened is not seen.
 
     Only ``erase`` writes into the run; everything else leaves it as it is.

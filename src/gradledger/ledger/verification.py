@@ -10,7 +10,7 @@ from gradledger.errors import LogError, QueryError
 from gradledger.evidence import check_erasures
 from gradledger.log import LogReader, QuorumPolicy, VerifierKey, has_log
 from gradledger.report import SignedLog
-from gradledger.verify import Report, Scope, check_run
+from gradledger.verify import Report, Scope, check_answer, check_run
 
 
 def verify_run(
@@ -21,6 +21,7 @@ def verify_run(
     witness: Sequence[str | Path] = (),
     step: int | None = None,
     example: int | None = None,
+    answer: str | Path | None = None,
     on_progress: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """Check everything that can be checked without executing anything; needs no torch.
@@ -33,6 +34,7 @@ def verify_run(
         witness: Folders of witnesses: what each saw last must be part of the log.
         step: Check only the log, and what concerns this step.
         example: Check only the log and the files, and what concerns this example.
+        answer: File of an answer to a challenge, to be compared with the record too.
         on_progress: Told in a few words what is checked next.
 
     Returns:
@@ -59,10 +61,15 @@ def verify_run(
         scope=Scope(step, example),
         on_progress=on_progress,
     )
-    if given:
-        return report
-    on_progress("certificates of erasure")
-    return replace(report, findings=(*report.findings, *check_erasures(Path(run_dir))))
+    if not given:
+        on_progress("certificates of erasure")
+        found = check_erasures(Path(run_dir))
+        report = replace(report, findings=(*report.findings, *found))
+    if answer is not None:
+        on_progress("answer")
+        compared = check_answer(Path(run_dir), Path(answer))
+        report = replace(report, findings=(*report.findings, *compared))
+    return report
 
 
 def signed_log_of(run_dir: Path) -> SignedLog | None:

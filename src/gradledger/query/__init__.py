@@ -48,6 +48,7 @@ from gradledger.query.sampled_removals import (
 from gradledger.query.selection import selected_examples, words
 from gradledger.query.states import states, thinned
 from gradledger.query.steps import steps
+from gradledger.query.stored_states import stored_steps
 from gradledger.query.timeline import timeline
 from gradledger.query.trace import trace
 from gradledger.query.whatif import whatif
@@ -120,6 +121,7 @@ __all__ = [
     "steps",
     "stored_check",
     "stored_result",
+    "stored_steps",
     "thinned",
     "timeline",
     "trace",

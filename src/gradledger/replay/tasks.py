@@ -18,6 +18,7 @@ from gradledger.errors import GradledgerError
 from gradledger.query.records import open_records
 from gradledger.query.replays import replays_folder
 from gradledger.recorder.environment import read_environment
+from gradledger.replay.answer import answer_task
 from gradledger.replay.compare import Comparison, Progress
 from gradledger.replay.contents import contents_of
 from gradledger.replay.counterfactual import counterfactual
@@ -177,6 +178,7 @@ def stretch_task(
 
 
 TASKS: Final[dict[str, Task]] = {
+    "answer": answer_task,
     "compare": compare_task,
     "contents": contents_task,
     "counterfactual": counterfactual_task,

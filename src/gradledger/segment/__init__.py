@@ -19,6 +19,7 @@ from gradledger.segment.files import (
 from gradledger.segment.lock import LOCK_NAME, RunLock
 from gradledger.segment.orphans import ORPHANS, orphan_folder, orphan_folders, set_aside
 from gradledger.segment.reader import (
+    damaged_columns,
     read_segment,
     read_table,
     segment_files,
@@ -47,6 +48,7 @@ __all__ = [
     "cannot_read",
     "cannot_write",
     "cut_mantissa",
+    "damaged_columns",
     "encode_rows",
     "ensure_folder",
     "is_temporary",

@@ -25,6 +25,7 @@ from gradledger.schema import (
 )
 from gradledger.segment import cannot_read, orphan_folders, segment_files
 from gradledger.verify.finding import Finding
+from gradledger.verify.locate import locate_change
 from gradledger.verify.recorded import Scope
 
 _ALL: Final = Scope()
@@ -123,6 +124,8 @@ def _check_leaf(
         if wrong:
             sound &= wrong.is_notice
             yield wrong
+            if wrong.code == "V302":
+                yield from locate_change(run_dir, file, places[index][file.path])
     if not sound:
         return
     if isinstance(leaf, SegmentLeaf):
