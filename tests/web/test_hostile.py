@@ -9,9 +9,8 @@ from urllib.parse import quote
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-sys.path.insert(0, str(ROOT / "tests" / "unit" / "query"))
+sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "query"))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from benchmarks.hostile import CASES, MARK
