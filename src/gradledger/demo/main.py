@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import time
 from dataclasses import asdict, dataclass
@@ -79,6 +80,8 @@ def run(
     done = demonstrate(size, out, cache, dtype, console)
     present(done, console)
     is_clean = show_integrity(done.run_dir, done.summary["evidence"], console)
+    place = Path(cache) if cache is not None else default_cache()
+    _say_how_to_open(done.run_dir, place, console)
     return 0 if done.summary["balanced"] and is_clean else 1
 
 
@@ -186,6 +189,17 @@ def summarise(
         },
         "environment": begin["environment"],
     }
+
+
+def _say_how_to_open(run_dir: Path, cache: Path, console: Console) -> None:
+    """Name the command that shows the run in a browser, contents of examples included."""
+    here = Path.cwd()
+    shown = [
+        str(path.relative_to(here)) if here in path.resolve().parents else str(path)
+        for path in (run_dir.resolve(), cache.resolve())
+    ]
+    command = shlex.join(["gradledger", "serve", shown[0], "--content", shown[1]])
+    console.print(f"see it in a browser: {command}", markup=False, soft_wrap=True)
 
 
 def _announce(coverage: Coverage, console: Console) -> None:
