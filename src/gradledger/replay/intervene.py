@@ -7,7 +7,8 @@ recorded order, from the recorded random numbers, with the recorded learning rat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -29,6 +30,30 @@ Progress = Callable[[int, int], None]
 _FULL_COVERAGE_PERCENT: Final = 100.0
 
 
+@dataclass(frozen=True)
+class Weigh:
+    """Multiply the profile of each example by a number of its own, in every group.
+
+    What predictions are held against: random directions of weights, mixtures of removals.
+
+    Attributes:
+        factors: Example number -> factor of at least 0; examples that are not named keep theirs.
+    """
+
+    factors: Mapping[int, float]
+
+    operation = "weigh"
+
+    @property
+    def examples(self) -> tuple[int, ...]:
+        """Example numbers, ascending."""
+        return tuple(sorted(self.factors))
+
+
+#: What can be done to examples while a run is executed again.
+Acting = Intervention | Weigh
+
+
 class Interventions(RerunJournal):
     """The journal of a rerun under an intervention.
 
@@ -47,7 +72,7 @@ class Interventions(RerunJournal):
     """
 
     def __init__(
-        self, run: RecordedRun, intervention: Intervention, progress: Progress | None = None
+        self, run: RecordedRun, intervention: Acting, progress: Progress | None = None
     ) -> None:
         super().__init__(run, self)
         self.intervention, self._progress = intervention, progress
@@ -78,8 +103,11 @@ class Interventions(RerunJournal):
         for example in self.affected:
             if first <= example < len(recorder.examples):
                 name = weights.names[profile[example]]
-                other = self.intervention.applied(weights.by_block[name])
-                profile[example] = weights.add(f"{self.intervention.operation} {name}", other)
+                other = applied_to(self.intervention, example, weights.by_block[name])
+                title = f"{self.intervention.operation} {name}"
+                if isinstance(self.intervention, Weigh):
+                    title = f"{self.intervention.factors[example]!r} of {name}"
+                profile[example] = weights.add(title, other)
         return kept
 
     def begin_step(self, recorder: Recorder, step: Step) -> None:
@@ -131,7 +159,16 @@ class Interventions(RerunJournal):
                 settings["lr"] = recorded
 
 
-def affected_examples(run: RecordedRun, intervention: Intervention) -> tuple[int, ...]:
+def applied_to(
+    intervention: Acting, example: int, profile: Sequence[float]
+) -> tuple[float, ...]:
+    """Return the weights per block that an example gets in place of its profile's."""
+    if isinstance(intervention, Weigh):
+        return tuple(intervention.factors[example] * weight for weight in profile)
+    return intervention.applied(profile)
+
+
+def affected_examples(run: RecordedRun, intervention: Acting) -> tuple[int, ...]:
     """Return the admitted examples whose weights an intervention changes, ascending."""
     decision, admitted, profiles = run.decisions()
     in_force = run.begin["settings"]["profiles"]
@@ -140,7 +177,7 @@ def affected_examples(run: RecordedRun, intervention: Intervention) -> tuple[int
     for example in intervention.examples:
         if 0 <= example < len(admitted) and admitted[example]:
             weights = in_force.get(profiles[decision[example]], full)
-            if tuple(weights) != intervention.applied(weights):
+            if tuple(weights) != applied_to(intervention, example, weights):
                 found.append(example)
     return tuple(found)
 
@@ -160,7 +197,7 @@ def recorded_rates(run: RecordedRun) -> dict[int, dict[int, float]]:
     return rates
 
 
-def refuse_inexact(run: RecordedRun, intervention: Intervention) -> None:
+def refuse_inexact(run: RecordedRun, intervention: Acting) -> None:
     """Refuse interventions whose weights could not act on every parameter of chosen examples.
 
     Raises:

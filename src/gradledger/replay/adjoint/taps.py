@@ -1,0 +1,293 @@
+"""Taps on captured modules: what each visit's gradient has along a direction of the parameters.
+
+With y = module(x; theta) and b = d loss / d y, the gradient that visit v gives the module's
+parameters has the inner product <b_v, t_v> with a direction e, where t = (dy/dtheta) e is the
+module's output along e. Weighted by depth and added up that is <G(theta), e>, G being the gradient
+that the optimizer received; as b and t stay in autograd's graph, its gradient is the
+Hessian-vector product, and no per-example gradient is ever formed.
+
+Shape legend: K directions, R rows (visits of a micro-batch), P elements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, jvp
+from torch.utils._pytree import tree_flatten, tree_unflatten
+from torch.utils.hooks import RemovableHandle
+
+from gradledger.errors import ReplayError
+from gradledger.gradient import Unit, row_axis
+from gradledger.gradient.again import carries_gradient
+from gradledger.gradient.rows import spread_over_rows, stands_for_all_rows
+from gradledger.replay.adjoint.layout import Layout
+
+#: Kinds whose output is linear in their parameters: along e it is the output with parameters e.
+_LINEAR: Final = frozenset(
+    {
+        "linear",
+        "embedding",
+        "layer_norm",
+        "rms_norm",
+        "rms_norm_float32",
+        "conv",
+        "conv_transpose",
+        "group_norm",
+        "instance_norm",
+        "transposed_linear",
+        "embedding_bag",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Parameters of one module that share depth weights and a parameter group.
+
+    Attributes:
+        column: Number of the parameter group.
+        weights: Depth weight of every row; None where all are 1.
+        names: Local names of the parameters.
+    """
+
+    column: int
+    weights: Tensor | None
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Tapped:
+    """One call of a module: what it wrote, and the same along every direction.
+
+    Attributes:
+        unit: The module.
+        outputs: Tensors in autograd's graph, rows first or second.
+        along: Part -> per direction one tensor per output.
+    """
+
+    unit: Unit
+    outputs: list[Tensor]
+    along: list[tuple[Part, list[list[Tensor]]]]
+
+
+class Taps:
+    """Hooks on all captured modules, active inside one micro-batch of a reverse step.
+
+    Args:
+        units: Which module captures which parameters.
+        layout: Places of the parameters.
+    """
+
+    def __init__(self, units: Sequence[Unit], layout: Layout) -> None:
+        self._layout = layout
+        self._units = {id(unit.module): unit for unit in units}
+        self._handles: list[RemovableHandle] = []
+        self._calls: list[Tapped] = []
+        self._weights: Mapping[int, Tensor] = {}
+        self._directions: list[Mapping[int, Tensor]] = []
+        self._num_rows = 0
+        self._active = False
+        captured = {id(value) for unit in units for value in unit.names.values()}
+        self._bare = [place for place in layout.places if id(place.parameter) not in captured]
+
+    def attach(self) -> None:
+        """Put the hooks on the modules."""
+        for unit in self._units.values():
+            self._handles.append(
+                unit.module.register_forward_hook(self._after, prepend=True, with_kwargs=True)
+            )
+
+    def detach(self) -> None:
+        """Take the hooks off."""
+        while self._handles:
+            self._handles.pop().remove()
+
+    def aim(self, directions: Tensor) -> None:
+        """Set the directions of the next step, shape (K, P)."""
+        self._directions = [
+            {id(place.parameter): part for place, part in zip(self._layout.places, parts, strict=True)}
+            for parts in (self._layout.split(direction) for direction in directions)
+        ]
+
+    def begin(self, num_rows: int, weights: Mapping[int, Tensor]) -> None:
+        """Begin a micro-batch with the depth weights of its rows, by ``id`` of the parameter."""
+        self._num_rows, self._weights, self._calls, self._active = num_rows, weights, [], True
+
+    def end(self) -> None:
+        """Forget the micro-batch."""
+        self._calls, self._active = [], False
+
+    def pull(
+        self, losses: Sequence[Tensor], cotangents: Sequence[Tensor | None]
+    ) -> tuple[Tensor, Tensor]:
+        """Return Hessian-vector products and inner products of one backward pass.
+
+        Args:
+            losses: What ``backward`` was called on.
+            cotangents: Its gradient argument.
+
+        Returns:
+            d <G, e> / d theta, shape (K, P), and <g_v, e> by parameter group without depth
+            weights, shape (K, R, G).
+        """
+        self._active = False
+        outputs = [value for call in self._calls for value in call.outputs]
+        bare = [place.parameter for place in self._bare]
+        found = torch.autograd.grad(
+            list(losses),
+            [*outputs, *bare],
+            list(cotangents),
+            create_graph=True,
+            allow_unused=True,
+        )
+        grads = iter(found[: len(outputs)])
+        by_call = [[next(grads) for _ in call.outputs] for call in self._calls]
+        num = len(self._directions)
+        columns = max(self._layout.num_groups, 1)
+        inner = torch.zeros(num, self._num_rows, columns, dtype=torch.float64)
+        products = []
+        for k in range(num):
+            total = self._along(k, by_call, inner[k])
+            for place, grad in zip(self._bare, found[len(outputs) :], strict=True):
+                if grad is not None:
+                    total = total + (grad * self._directions[k][id(place.parameter)]).sum()
+            products.append(self._differentiate(total, last=k == num - 1))
+        self._active = True
+        return torch.stack(products), inner
+
+    def _along(
+        self, k: int, by_call: Sequence[Sequence[Tensor | None]], inner: Tensor
+    ) -> Tensor:
+        total = torch.zeros((), dtype=self._layout.parameters[0].dtype)
+        for call, grads in zip(self._calls, by_call, strict=True):
+            axis = row_axis(call.unit.module)
+            for part, along in call.along:
+                rows = [
+                    _by_row(grad * value, axis, self._num_rows, call.unit.path)
+                    for grad, value in zip(grads, along[k], strict=True)
+                    if grad is not None
+                ]
+                if not rows:
+                    continue
+                per_row = torch.stack(rows).sum(0) if len(rows) > 1 else rows[0]
+                inner[:, part.column] += per_row.detach().double()
+                if part.weights is None:
+                    total = total + per_row.sum()
+                else:
+                    # Rows of weight 0 are dropped, not multiplied: 0 times infinity is no number.
+                    weights = part.weights.to(per_row.dtype)
+                    total = total + torch.where(weights == 0, 0.0, weights * per_row).sum()
+        return total
+
+    def _differentiate(self, total: Tensor, *, last: bool) -> Tensor:
+        parameters = self._layout.parameters
+        if not total.requires_grad:
+            return torch.zeros(self._layout.size, dtype=parameters[0].dtype)
+        found = torch.autograd.grad(total, parameters, retain_graph=not last, allow_unused=True)
+        return self._layout.gather(
+            [
+                torch.zeros_like(value) if grad is None else grad
+                for value, grad in zip(parameters, found, strict=True)
+            ]
+        )
+
+    def _after(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
+        if not self._active or not torch.is_grad_enabled() or output is None:
+            return None
+        unit = self._units[id(module)]
+        leaves, tree = tree_flatten(output)
+        places = [index for index, leaf in enumerate(leaves) if carries_gradient(leaf)]
+        outputs = [leaves[index] for index in places]
+        spread = row_axis(module) == 0 and stands_for_all_rows(
+            (args, kwargs), outputs, self._num_rows
+        )
+        if spread:
+            outputs = spread_over_rows(outputs, self._num_rows)
+        along = []
+        for part in self._parts(unit):
+            values = [
+                self._output_along(unit, part, direction, args, kwargs)
+                for direction in self._directions
+            ]
+            if spread:
+                values = [spread_over_rows(value, self._num_rows) for value in values]
+            along.append((part, values))
+        self._calls.append(Tapped(unit, outputs, along))
+        # What follows may write in place: it gets a tensor of its own.
+        for index, value in zip(places, outputs, strict=True):
+            leaves[index] = value.clone()
+        return tree_unflatten(leaves, tree)
+
+    def _parts(self, unit: Unit) -> list[Part]:
+        found: dict[tuple[int, int], tuple[Tensor | None, list[str]]] = {}
+        for name, parameter in unit.names.items():
+            weights = self._weights.get(id(parameter))
+            key = (self._layout.of[id(parameter)].column, id(weights))
+            found.setdefault(key, (weights, []))[1].append(name)
+        return [Part(key[0], weights, tuple(names)) for key, (weights, names) in found.items()]
+
+    def _output_along(
+        self, unit: Unit, part: Part, direction: Mapping[int, Tensor], args: Any, kwargs: Any
+    ) -> list[Tensor]:
+        """Return (dy/dtheta) e for the parameters of a part."""
+        module, wanted = unit.module, set(part.names)
+        e = {
+            name: direction[id(value)] if name in wanted else torch.zeros_like(value)
+            for name, value in unit.names.items()
+        }
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.padding_idx is not None:
+            e["weight"] = e["weight"].clone()
+            e["weight"][module.padding_idx] = 0.0  # torch gives that row no gradient.
+        others = {
+            name: value for name, value in module.named_parameters() if name not in unit.names
+        }
+        self._active = False  # The call below is our own.
+        try:
+            if unit.kind.name in _LINEAR:
+                still = {name: torch.zeros_like(value) for name, value in others.items()}
+                result = functional_call(module, {**e, **still}, args, kwargs)
+                return _tensors(result)
+            held = {name: e[name] for name in part.names}
+            live = {name: unit.names[name] for name in part.names}
+            rest = {name: value for name, value in unit.names.items() if name not in wanted}
+            outcome: Any = jvp(
+                lambda values: tuple(
+                    _tensors(functional_call(module, {**others, **rest, **values}, args, kwargs))
+                ),
+                (live,),
+                (held,),
+            )
+            return list(outcome[1])
+        except (RuntimeError, NotImplementedError) as error:
+            raise ReplayError(
+                "R173",
+                observed=f"{type(error).__name__}: {str(error).splitlines()[0]}",
+                expected="a module that forward-mode differentiation can run",
+                where=unit.path or type(module).__name__,
+                hint="ask for an executed replay instead: how='replay'",
+            ) from error
+        finally:
+            self._active = True
+
+
+def _tensors(output: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_flatten(output)[0] if carries_gradient(leaf)]
+
+
+def _by_row(values: Tensor, axis: int, num_rows: int, where: str) -> Tensor:
+    """Add up everything that belongs to a row, shape (R,)."""
+    moved = values.movedim(axis, 0) if axis and values.dim() > axis else values
+    if moved.dim() == 0 or num_rows == 0 or moved.shape[0] % num_rows:
+        raise ReplayError(
+            "R173",
+            observed=f"an output of shape {tuple(values.shape)}",
+            expected=f"an axis {axis} that counts {num_rows} visits",
+            where=where,
+            hint="ask for an executed replay instead: how='replay'",
+        )
+    return moved.reshape(num_rows, -1).sum(1)
