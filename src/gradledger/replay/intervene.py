@@ -88,6 +88,7 @@ class Interventions(RerunJournal):
         steps = read_table(run.run_dir, "steps", ["step", "rng_fingerprint"]).to_pylist()
         self._rng = {row["step"]: row["rng_fingerprint"] for row in steps}
         self._step = 0
+        self._num_recorded: int | None = None
         self._handle: Any = None
 
     def open(self, recorder: Recorder) -> None:
@@ -99,6 +100,8 @@ class Interventions(RerunJournal):
         """Take the recorded decisions, then give affected examples their other weights."""
         first = len(recorder.examples)
         kept = super().admit(recorder, dataset, metadata)
+        if self._num_recorded is None:
+            self._num_recorded = len(recorder.weights.names)
         weights, profile = recorder.weights, recorder.examples.profile
         for example in self.affected:
             if first <= example < len(recorder.examples):
@@ -113,6 +116,7 @@ class Interventions(RerunJournal):
     def begin_step(self, recorder: Recorder, step: Step) -> None:
         """Compare the state before the step, and the random numbers."""
         self._step = step.number
+        self._decide_routing(recorder, step.number)
         super().begin_step(recorder, step)
         if self.first_other_rng is None and rng_fingerprint() != self._rng.get(step.number):
             self.first_other_rng = step.number
@@ -145,6 +149,11 @@ class Interventions(RerunJournal):
             found = training_fingerprint(recorder.model, recorder.optimizer)
             if found != self.run.fingerprints[step.number][1]:
                 self.first_different = step.number
+
+    def _decide_routing(self, recorder: Recorder, step: int) -> None:
+        """Until the first affected visit nothing may be routed that was not: sums would round."""
+        same = self.first_affected is None or step < self.first_affected
+        recorder.weights.num_deciding = self._num_recorded if same else None
 
     def _set_rates(self, optimizer: optim.Optimizer, _args: Any, _kwargs: Any) -> None:
         """A schedule that follows the loss would choose other rates; the recorded ones stand."""
@@ -203,8 +212,16 @@ def refuse_inexact(run: RecordedRun, intervention: Acting) -> None:
     Raises:
         ReplayError: Parameters lack capture (R131), or rows influence each other (R132).
     """
-    if not affected_examples(run, intervention):
-        return
+    if affected_examples(run, intervention):
+        refuse_partial(run)
+
+
+def refuse_partial(run: RecordedRun) -> None:
+    """Refuse runs in which the weight of an example does not say all that it did.
+
+    Raises:
+        ReplayError: Parameters lack capture (R131), or rows influence each other (R132).
+    """
     coverage = run.begin["coverage"]
     if coverage["num_captured"] < coverage["num_updated"]:
         percent = _FULL_COVERAGE_PERCENT * coverage["num_captured"] / coverage["num_updated"]

@@ -27,7 +27,7 @@ from gradledger.replay.adjoint.plan import Plan, plan_segments
 from gradledger.replay.adjoint.sweep import Sweeper
 from gradledger.replay.adjoint.taps import Taps
 from gradledger.replay.adjoint.transition import find_transition
-from gradledger.replay.intervene import Acting, refuse_inexact
+from gradledger.replay.intervene import Acting, refuse_partial
 from gradledger.replay.loop import Observable
 from gradledger.replay.machine import as_recorded
 from gradledger.replay.recorded import RecordedRun
@@ -94,7 +94,7 @@ def derive(
             for it (R131, R132, R171 to R177), or a behaviour has no gradient (R178).
     """
     intervention = Remove() if at is None else at
-    refuse_inexact(run, intervention)
+    refuse_partial(run)
     with ExitStack() as stack:
         stack.enter_context(as_recorded(run.begin["environment"]))
         stack.enter_context(preserved_rng())
@@ -198,15 +198,28 @@ def behaviour_gradients(
 
 @contextmanager
 def evaluated(model: nn.Module) -> Iterator[None]:
-    """Set evaluation mode; random numbers and the mode of every module are put back."""
+    """Set evaluation mode; random numbers and the mode of every module are put back.
+
+    Embeddings are read without ``padding_idx``: torch hides from autograd that their output depends
+    on that row, which a tied weight does change.
+    """
     modes = [(module, module.training) for module in model.modules()]
+    padded = [
+        (module, module.padding_idx)
+        for module in model.modules()
+        if isinstance(module, nn.Embedding) and module.padding_idx is not None
+    ]
     with preserved_rng():
         model.eval()
+        for module, _ in padded:
+            module.padding_idx = None
         try:
             yield
         finally:
             for module, mode in modes:
                 module.training = mode
+            for module, padding in padded:
+                module.padding_idx = padding
 
 
 def _described(value: object) -> str:

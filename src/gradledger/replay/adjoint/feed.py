@@ -70,12 +70,13 @@ class FeedingJournal(Interventions):
     Attributes:
         slots: All of them, in order.
         position: Number of the slot that is fed next.
+        num_taken: Micro-batches of that slot that the loop has had.
     """
 
     def __init__(self, run: RecordedRun, intervention: Acting) -> None:
         super().__init__(run, intervention)
         self.slots: list[Slot] = []
-        self.position = 0
+        self.position = self.num_taken = 0
         self._batches: dict[int, dict[int, list[int]]] = {}
         for visit in run.visits:
             micro = self._batches.setdefault(visit.step, {})
@@ -85,7 +86,7 @@ class FeedingJournal(Interventions):
 
     def feed(self, slots: Sequence[Slot]) -> None:
         """Set what is executed next."""
-        self.slots, self.position = list(slots), 0
+        self.slots, self.position, self.num_taken = list(slots), 0, 0
         self.restart()
 
     def restart(self) -> None:
@@ -93,12 +94,13 @@ class FeedingJournal(Interventions):
         self._num_items = 0
 
     def order(self) -> Iterator[list[int]] | None:
-        """Feed from the next slot on; the end of the slots ends the loop."""
-        return self._order_from(self.position)
+        """Feed from where the loop is; the end of the slots ends the loop."""
+        return self._order_from(self.position, self.num_taken)
 
-    def _order_from(self, position: int) -> Iterator[list[int]]:
+    def _order_from(self, position: int, num_taken: int) -> Iterator[list[int]]:
         for slot in self.slots[position:]:
-            yield from self._batches[slot.step].values()
+            yield from list(self._batches[slot.step].values())[num_taken:]
+            num_taken = 0
         raise AllFed
 
     def _compare_content(self, *given: Any) -> None:
@@ -109,9 +111,10 @@ class FeedingJournal(Interventions):
         """Contents were compared once; that is enough."""
         self._seen_content = True
 
-    def note_step(self, step: int) -> None:
-        """Tell which step's learning rates hold."""
+    def note_step(self, recorder: Recorder, step: int) -> None:
+        """Tell which step's learning rates hold, and which profiles decide what is routed."""
         self._step = step
+        self._decide_routing(recorder, step)
 
     def set_recorded_rates(self, optimizer: optim.Optimizer) -> None:
         """Set the learning rates of the noted step."""
@@ -189,6 +192,7 @@ class Feeder(Recorder):
         """Run one forward and backward pass: as recorded, or with taps."""
         weights = self.weights_of(micro.examples, accumulated=step._batch is None)  # noqa: SLF001
         self.row_weights = weights
+        self.journal.num_taken += 1
         self.director.micro_batch(self, self.slot, micro)
         if self.slot.reverse:
             with sdpa_kernel(SDPBackend.MATH), intercepted_backward(self._backward, instead=True):
@@ -219,7 +223,7 @@ class Feeder(Recorder):
             self.director.end(self, self.slot)
         finally:
             self.booker.clear()
-        self.journal.position += 1
+        self.journal.position, self.journal.num_taken = self.journal.position + 1, 0
         if self.journal.position >= len(self.journal.slots):
             raise AllFed
 

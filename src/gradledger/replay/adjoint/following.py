@@ -81,12 +81,12 @@ class Follower:
     def begin(self, recorder: Feeder, slot: Slot) -> None:
         """Restore the state where a segment is computed again, and the random numbers always."""
         step = slot.step
+        recorder.journal.note_step(recorder, step)
         if self._first:
             if step == 1:
                 self._buffers = self._read_buffers()
                 recorder.journal.compare(recorder, step, 0)
             self._rng = read_rng()
-            recorder.journal.note_step(step)
         else:
             if step - 1 in self.kept:
                 self.kept[step - 1].write(self.layout, self.optimizer, self.transition)

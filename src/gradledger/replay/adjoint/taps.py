@@ -11,6 +11,7 @@ Shape legend: K directions, R rows (visits of a micro-batch), P elements.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -90,6 +91,7 @@ class Taps:
         self._calls: list[Tapped] = []
         self._weights: Mapping[int, Tensor] = {}
         self._directions: list[Mapping[int, Tensor]] = []
+        self._padding: dict[int, int | None] = {}
         self._num_rows = 0
         self._active = False
         captured = {id(value) for unit in units for value in unit.names.values()}
@@ -98,6 +100,8 @@ class Taps:
     def attach(self) -> None:
         """Put the hooks on the modules."""
         for unit in self._units.values():
+            if isinstance(unit.module, nn.Embedding) and unit.module.padding_idx is not None:
+                self._handles.append(unit.module.register_forward_pre_hook(self._unpad))
             self._handles.append(
                 unit.module.register_forward_hook(self._after, prepend=True, with_kwargs=True)
             )
@@ -196,10 +200,17 @@ class Taps:
             ]
         )
 
+    def _unpad(self, module: nn.Module, _args: Any) -> None:
+        """Let autograd see what padding reads: training depends on it, though not by a gradient."""
+        if self._active and torch.is_grad_enabled():
+            self._padding[id(module)] = module.padding_idx
+            module.padding_idx = None
+
     def _after(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
         if not self._active or not torch.is_grad_enabled() or output is None:
             return None
         unit = self._units[id(module)]
+        padding = self._padding.pop(id(module), None)
         leaves, tree = tree_flatten(output)
         places = [index for index, leaf in enumerate(leaves) if carries_gradient(leaf)]
         outputs = [leaves[index] for index in places]
@@ -211,12 +222,14 @@ class Taps:
         along = []
         for part in self._parts(unit):
             values = [
-                self._output_along(unit, part, direction, args, kwargs)
+                self._output_along(unit, part, _unpadded(unit, direction, padding), args, kwargs)
                 for direction in self._directions
             ]
             if spread:
                 values = [spread_over_rows(value, self._num_rows) for value in values]
             along.append((part, values))
+        if padding is not None:
+            module.padding_idx = padding
         self._calls.append(Tapped(unit, outputs, along))
         # What follows may write in place: it gets a tensor of its own.
         for index, value in zip(places, outputs, strict=True):
@@ -240,9 +253,6 @@ class Taps:
             name: direction[id(value)] if name in wanted else torch.zeros_like(value)
             for name, value in unit.names.items()
         }
-        if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.padding_idx is not None:
-            e["weight"] = e["weight"].clone()
-            e["weight"][module.padding_idx] = 0.0  # torch gives that row no gradient.
         others = {
             name: value for name, value in module.named_parameters() if name not in unit.names
         }
@@ -255,13 +265,18 @@ class Taps:
             held = {name: e[name] for name in part.names}
             live = {name: unit.names[name] for name in part.names}
             rest = {name: value for name, value in unit.names.items() if name not in wanted}
-            outcome: Any = jvp(
-                lambda values: tuple(
-                    _tensors(functional_call(module, {**others, **rest, **values}, args, kwargs))
-                ),
-                (live,),
-                (held,),
-            )
+            with warnings.catch_warnings():
+                # What torch says about its own scripting when it loads forward-mode rules.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                outcome: Any = jvp(
+                    lambda values: tuple(
+                        _tensors(
+                            functional_call(module, {**others, **rest, **values}, args, kwargs)
+                        )
+                    ),
+                    (live,),
+                    (held,),
+                )
             return list(outcome[1])
         except (RuntimeError, NotImplementedError) as error:
             raise ReplayError(
@@ -273,6 +288,18 @@ class Taps:
             ) from error
         finally:
             self._active = True
+
+
+def _unpadded(
+    unit: Unit, direction: Mapping[int, Tensor], padding: Any
+) -> Mapping[int, Tensor]:
+    """Return the direction without the table row that torch gives no gradient."""
+    if padding is None:
+        return direction
+    weight = unit.names["weight"]
+    rest = direction[id(weight)].clone()
+    rest[padding] = 0.0
+    return {**direction, id(weight): rest}
 
 
 def _tensors(output: Any) -> list[Tensor]:
