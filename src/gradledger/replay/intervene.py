@@ -168,9 +168,7 @@ class Interventions(RerunJournal):
                 settings["lr"] = recorded
 
 
-def applied_to(
-    intervention: Acting, example: int, profile: Sequence[float]
-) -> tuple[float, ...]:
+def applied_to(intervention: Acting, example: int, profile: Sequence[float]) -> tuple[float, ...]:
     """Return the weights per block that an example gets in place of its profile's."""
     if isinstance(intervention, Weigh):
         return tuple(intervention.factors[example] * weight for weight in profile)

@@ -79,7 +79,10 @@ def test_the_derivative_by_a_depth_weight(tmp_path: Path) -> None:
                 final(
                     setup,
                     run,
-                    Reprofile((example,), tuple(float(w + s * (p == place)) for p, w in enumerate(profile))),
+                    Reprofile(
+                        (example,),
+                        tuple(float(w + s * (p == place)) for p, w in enumerate(profile)),
+                    ),
                     figure,
                 )
                 for s in (0.0, SMALL, 2 * SMALL)

@@ -90,9 +90,7 @@ def settle(edits: Sequence[Edit]) -> list[Edit]:
     if scaled:
         thresholds = [edit.threshold for edit in scaled]
         largest = max(thresholds)
-        below = all(
-            edit.norm <= largest * (1 + _SAME) for edit in edits if edit.law == "none"
-        )
+        below = all(edit.norm <= largest * (1 + _SAME) for edit in edits if edit.law == "none")
         if not (below and _alike(thresholds) and all(edit.factor <= 1 + _SAME for edit in scaled)):
             law = "factor"
             if len(scaled) < len(edits) or not _alike([edit.factor for edit in scaled]):
@@ -101,9 +99,7 @@ def settle(edits: Sequence[Edit]) -> list[Edit]:
                     f"{max(e.factor for e in scaled):.4g} that no threshold explains",
                     f"{len(scaled)} of {len(edits)} steps",
                 )
-    return [
-        Edit(law, edit.factor, edit.norm) if edit.law == "scaled" else edit for edit in edits
-    ]
+    return [Edit(law, edit.factor, edit.norm) if edit.law == "scaled" else edit for edit in edits]
 
 
 def pull_edit(edit: Edit, raw: Tensor, adjoint: Tensor) -> Tensor:

@@ -318,4 +318,3 @@ def admitted_weights(feeder: Feeder, micro: MicroBatch) -> np.ndarray:
             row = feeder.row_weights.get(id(value))
         columns.append(np.ones(len(micro)) if row is None else row.double().cpu().numpy())
     return np.stack(columns, axis=1)
-

@@ -175,9 +175,7 @@ class Follower:
     def _read_buffers(self) -> str:
         own = {id(value) for value in self.layout.parameters}
         tensors = model_tensors(self.feeder.model).items()
-        return fingerprint_tensors(
-            (name, value) for name, value in tensors if id(value) not in own
-        )
+        return fingerprint_tensors((name, value) for name, value in tensors if id(value) not in own)
 
 
 def refuse_half(layout: Layout, where: str) -> None:

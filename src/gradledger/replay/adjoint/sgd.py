@@ -77,9 +77,7 @@ class SgdTransition(Transition):
         self, moment: Moment, theta: Tensor, state: State, gradient: Tensor
     ) -> tuple[Tensor, State]:
         """Take the step with the tangents: it is linear."""
-        return self.forward(
-            Moment(theta, state, gradient, moment.settings, moment.count)
-        )
+        return self.forward(Moment(theta, state, gradient, moment.settings, moment.count))
 
 
 def _numbers(moment: Moment) -> tuple[float, float, float, float]:

@@ -148,9 +148,7 @@ class Sweeper(Follower):
 
     def _names(self, noted: Any) -> Sequence[str]:
         return [
-            name
-            for numbers in noted.settings.numbers
-            for name in self.transition.names(numbers)
+            name for numbers in noted.settings.numbers for name in self.transition.names(numbers)
         ]
 
     def _compare_losses(self, slot: Slot) -> None:

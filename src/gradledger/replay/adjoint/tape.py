@@ -153,9 +153,7 @@ class Noted:
     losses: list[float] = field(default_factory=list)
 
 
-def _count(
-    layout: Layout, optimizer: optim.Optimizer, transition: Transition, number: int
-) -> int:
+def _count(layout: Layout, optimizer: optim.Optimizer, transition: Transition, number: int) -> int:
     counts = {
         transition.count(optimizer.state.get(place.parameter, {}))
         for place in layout.places

@@ -114,7 +114,10 @@ class Taps:
     def aim(self, directions: Tensor) -> None:
         """Set the directions of the next step, shape (K, P)."""
         self._directions = [
-            {id(place.parameter): part for place, part in zip(self._layout.places, parts, strict=True)}
+            {
+                id(place.parameter): part
+                for place, part in zip(self._layout.places, parts, strict=True)
+            }
             for parts in (self._layout.split(direction) for direction in directions)
         ]
 
@@ -152,47 +155,53 @@ class Taps:
         grads = iter(found[: len(outputs)])
         by_call = [[next(grads) for _ in call.outputs] for call in self._calls]
         num = len(self._directions)
-        columns = max(self._layout.num_groups, 1)
-        inner = torch.zeros(num, self._num_rows, columns, dtype=torch.float64)
+        inner = torch.zeros(num, self._num_rows, self._layout.num_groups, dtype=torch.float64)
         products = []
         for k in range(num):
-            total = self._along(k, by_call, inner[k])
-            for place, grad in zip(self._bare, found[len(outputs) :], strict=True):
-                if grad is not None:
-                    total = total + (grad * self._directions[k][id(place.parameter)]).sum()
-            products.append(self._differentiate(total, last=k == num - 1))
+            pairs = self._pairs(k, by_call, inner[k])
+            pairs += [
+                (grad, self._directions[k][id(place.parameter)])
+                for place, grad in zip(self._bare, found[len(outputs) :], strict=True)
+                if grad is not None
+            ]
+            products.append(self._differentiate(pairs, last=k == num - 1))
         self._active = True
         return torch.stack(products), inner
 
-    def _along(
+    def _pairs(
         self, k: int, by_call: Sequence[Sequence[Tensor | None]], inner: Tensor
-    ) -> Tensor:
-        total = torch.zeros((), dtype=self._layout.parameters[0].dtype)
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Return what to differentiate with which cotangent, so that <G, e> is differentiated.
+
+        <G, e> is a sum of products b t: its gradient takes t to b and b to t. The inner products
+        of the rows are added to ``inner``, shape (R, G).
+        """
+        pairs = []
         for call, grads in zip(self._calls, by_call, strict=True):
             axis = row_axis(call.unit.module)
             for part, along in call.along:
-                rows = [
-                    _by_row(grad * value, axis, self._num_rows, call.unit.path)
-                    for grad, value in zip(grads, along[k], strict=True)
-                    if grad is not None
-                ]
-                if not rows:
-                    continue
-                per_row = torch.stack(rows).sum(0) if len(rows) > 1 else rows[0]
-                inner[:, part.column] += per_row.detach().double()
-                if part.weights is None:
-                    total = total + per_row.sum()
-                else:
-                    # Rows of weight 0 are dropped, not multiplied: 0 times infinity is no number.
-                    weights = part.weights.to(per_row.dtype)
-                    total = total + torch.where(weights == 0, 0.0, weights * per_row).sum()
-        return total
+                for grad, value in zip(grads, along[k], strict=True):
+                    if grad is None:
+                        continue
+                    b, t = grad.detach(), value.detach()
+                    per_row = _by_row(b, t, axis, self._num_rows, call.unit.path)
+                    inner[:, part.column] += per_row.double()
+                    if part.weights is not None:
+                        b, t = _weighted(b, part.weights, axis), _weighted(t, part.weights, axis)
+                    pairs += [(grad, t), (value, b)]
+        return [(output, cotangent) for output, cotangent in pairs if output.requires_grad]
 
-    def _differentiate(self, total: Tensor, *, last: bool) -> Tensor:
+    def _differentiate(self, pairs: Sequence[tuple[Tensor, Tensor]], *, last: bool) -> Tensor:
         parameters = self._layout.parameters
-        if not total.requires_grad:
+        if not pairs:
             return torch.zeros(self._layout.size, dtype=parameters[0].dtype)
-        found = torch.autograd.grad(total, parameters, retain_graph=not last, allow_unused=True)
+        found = torch.autograd.grad(
+            [output for output, _ in pairs],
+            parameters,
+            [cotangent for _, cotangent in pairs],
+            retain_graph=not last,
+            allow_unused=True,
+        )
         return self._layout.gather(
             [
                 torch.zeros_like(value) if grad is None else grad
@@ -290,9 +299,7 @@ class Taps:
             self._active = True
 
 
-def _unpadded(
-    unit: Unit, direction: Mapping[int, Tensor], padding: Any
-) -> Mapping[int, Tensor]:
+def _unpadded(unit: Unit, direction: Mapping[int, Tensor], padding: Any) -> Mapping[int, Tensor]:
     """Return the direction without the table row that torch gives no gradient."""
     if padding is None:
         return direction
@@ -306,15 +313,23 @@ def _tensors(output: Any) -> list[Tensor]:
     return [leaf for leaf in tree_flatten(output)[0] if carries_gradient(leaf)]
 
 
-def _by_row(values: Tensor, axis: int, num_rows: int, where: str) -> Tensor:
-    """Add up everything that belongs to a row, shape (R,)."""
-    moved = values.movedim(axis, 0) if axis and values.dim() > axis else values
-    if moved.dim() == 0 or num_rows == 0 or moved.shape[0] % num_rows:
+def _by_row(first: Tensor, second: Tensor, axis: int, num_rows: int, where: str) -> Tensor:
+    """Return the inner product of two tensors over everything that belongs to a row, shape (R,)."""
+    if first.dim() <= axis or num_rows == 0 or first.shape[axis] % num_rows:
         raise ReplayError(
             "R173",
-            observed=f"an output of shape {tuple(values.shape)}",
+            observed=f"an output of shape {tuple(first.shape)}",
             expected=f"an axis {axis} that counts {num_rows} visits",
             where=where,
             hint="ask for an executed replay instead: how='replay'",
         )
-    return moved.reshape(num_rows, -1).sum(1)
+    rows = [value.movedim(axis, 0).reshape(num_rows, -1) for value in (first, second)]
+    return torch.linalg.vecdot(*rows)
+
+
+def _weighted(values: Tensor, weights: Tensor, axis: int) -> Tensor:
+    """Weigh rows; those of weight 0 are dropped, not multiplied: 0 times infinity is no number."""
+    moved = values.movedim(axis, 0)
+    spread = weights.to(values.dtype).repeat_interleave(moved.shape[0] // len(weights))
+    shaped = spread.view(-1, *[1] * (moved.dim() - 1))
+    return torch.where(shaped == 0, 0.0, shaped * moved).movedim(0, axis)

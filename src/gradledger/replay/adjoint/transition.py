@@ -82,7 +82,9 @@ class Transition:
         """
         raise NotImplementedError
 
-    def push(self, moment: Moment, theta: Tensor, state: State, gradient: Tensor) -> tuple[Tensor, State]:
+    def push(
+        self, moment: Moment, theta: Tensor, state: State, gradient: Tensor
+    ) -> tuple[Tensor, State]:
         """Return tangents of parameters and state after the step, from those before it."""
         raise NotImplementedError
 
