@@ -173,6 +173,9 @@ CODES: Final[dict[str, str]] = {
     "Q141": "gate expression cannot be read",
     "Q142": "gate names a figure that the report lacks",
     "Q151": "answer has no picture",
+    "Q171": "derivatives are not computed",
+    "Q172": "stored derivatives are damaged",
+    "Q173": "prediction is not reliable",
 }
 
 #: The catalogue of findings: what verification can find, code -> title. Codes are never reused.

@@ -20,6 +20,7 @@ from gradledger.cli.evidence import absence, bundle, check, forget, receipt
 from gradledger.cli.exclude import exclude
 from gradledger.cli.first_use import first_use
 from gradledger.cli.follow import follow
+from gradledger.cli.influence import influence
 from gradledger.cli.info import info
 from gradledger.cli.key import KEY_COMMANDS
 from gradledger.cli.orphans import orphans
@@ -54,6 +55,7 @@ COMMANDS = (
     states,
     diff,
     whatif,
+    influence,
     orphans,
     report,
     verify,

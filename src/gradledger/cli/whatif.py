@@ -33,7 +33,8 @@ How = Annotated[
     typer.Option(
         "--how",
         metavar="NAME",
-        help=f"{' | '.join(HOW)}: execute the run again, or the estimate of the books alone.",
+        help=f"{' | '.join(HOW)}: execute the run again, the estimate of the books alone, or what "
+        "the derivatives stored by influence foretell.",
     ),
 ]
 Nothing = Annotated[
@@ -112,7 +113,7 @@ def whatif(
             "Q110", observed="--factor and --profile", expected="one of both", where="whatif"
         )
     is_removal = factor is None and profile is None
-    with open_ledger(run) as ledger, _progress() as advance:
+    with open_ledger(run) as ledger, step_progress() as advance:
         answer = ledger.whatif(
             remove=wanted if is_removal else None,
             reweight=wanted if factor is not None else None,
@@ -122,7 +123,7 @@ def whatif(
             how=how,
             by=by,
             trust_entry=trust_entry,
-            entry_arguments=_arguments(settings),
+            entry_arguments=arguments_of(settings),
             fresh=fresh,
             progress=advance,
         )
@@ -137,7 +138,12 @@ def _weights(profile: str) -> str | list[float]:
         return profile
 
 
-def _arguments(settings: list[str] | None) -> dict[str, str]:
+def arguments_of(settings: list[str] | None) -> dict[str, str]:
+    """Return what ``--set`` gave, by name.
+
+    Raises:
+        QueryError: Q110 where an item is not NAME=VALUE or a name stands twice.
+    """
     named: dict[str, str] = {}
     for item in settings or []:
         name, sign, value = item.partition("=")
@@ -153,7 +159,7 @@ def _arguments(settings: list[str] | None) -> dict[str, str]:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
+def step_progress() -> Iterator[Callable[[int, int], None]]:
     """Draw a bar on stderr while a run is executed; nothing where nothing is."""
     console = Console(stderr=True, highlight=False)
     bar = Progress(

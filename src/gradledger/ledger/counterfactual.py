@@ -13,7 +13,10 @@ from gradledger.query import (
     Answer,
     Records,
     allowed,
+    in_words,
+    predictions,
     selected_examples,
+    stored_behaviours,
     stored_result,
     whatif,
     words,
@@ -61,7 +64,8 @@ class Counterfactuals:
             factor: At least 0.
             reprofile: In place of ``remove``: selection held to another ``profile``.
             profile: Name of a profile of the run, or one weight per block from input to output.
-            how: ``replay`` executes; ``ledger`` gives the estimate of the books alone.
+            how: ``replay`` executes; ``ledger`` gives the estimate of the books alone, ``adjoint``
+                the prediction of the derivatives that ``influence`` has stored.
             by: ``block`` or ``group``.
             build: Builds model and optimizer as the run did; by default what the run names.
             train: The training loop that was recorded; it does not close the recorder.
@@ -86,6 +90,10 @@ class Counterfactuals:
         filters = _filters(next(iter(chosen.values())))
         examples = selected_examples(self._records, filters)
         intervention = self._intervention(next(iter(chosen)), examples, factor, profile)
+        if how == "adjoint":
+            names = stored_behaviours(self._records)
+            label = in_words(intervention, words(filters))
+            return predictions(self._records, intervention, label, names or ["any behaviour"])
         result = None
         if how == "replay":
             result = None if fresh else stored_result(self._records, intervention)

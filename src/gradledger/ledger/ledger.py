@@ -10,6 +10,7 @@ from typing import Any, Self
 from gradledger.ledger.counterfactual import Counterfactuals
 from gradledger.ledger.filters import named_filters
 from gradledger.ledger.handover import Handover
+from gradledger.ledger.influences import Influences
 from gradledger.ledger.past import Past
 from gradledger.ledger.pieces import Pieces
 from gradledger.ledger.verification import signed_log_of
@@ -33,7 +34,7 @@ from gradledger.report import Report, make_report
 from gradledger.schema import RunBegin, RunEnd
 
 
-class Ledger(Counterfactuals, Handover, Past, Pieces):
+class Ledger(Counterfactuals, Handover, Influences, Past, Pieces):
     """Read-only view of a recorded run; what was sealed after it was opened is not seen.
 
     Args:

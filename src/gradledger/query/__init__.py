@@ -8,11 +8,13 @@ from gradledger.query.capability import capabilities, capability
 from gradledger.query.commitments import find_content, keyed_values, sources_of
 from gradledger.query.content import item_digest, read_items
 from gradledger.query.decide import decide, decisions
+from gradledger.query.derivatives import needed_derivatives, stored_behaviours
 from gradledger.query.diff import diff
 from gradledger.query.exclude import exclude
 from gradledger.query.first_use import first_use
 from gradledger.query.follow import UNITS, follow
 from gradledger.query.inert import inert
+from gradledger.query.influence import influence, predictions
 from gradledger.query.info import info
 from gradledger.query.matrix import matrix
 from gradledger.query.measures import MEASURES
@@ -32,7 +34,7 @@ from gradledger.query.states import states
 from gradledger.query.steps import steps
 from gradledger.query.timeline import timeline
 from gradledger.query.trace import trace
-from gradledger.query.whatif import HOW, whatif
+from gradledger.query.whatif import HOW, in_words, whatif
 
 __all__ = [
     "HOW",
@@ -65,15 +67,19 @@ __all__ = [
     "first_use",
     "follow",
     "inert",
+    "in_words",
+    "influence",
     "info",
     "item_digest",
     "keyed_values",
     "matrix",
+    "needed_derivatives",
     "open_records",
     "orphans",
     "places",
     "policies",
     "policy_digests",
+    "predictions",
     "read_items",
     "replays_folder",
     "selected_examples",
@@ -81,6 +87,7 @@ __all__ = [
     "sources_of",
     "states",
     "steps",
+    "stored_behaviours",
     "stored_result",
     "timeline",
     "trace",

@@ -12,13 +12,15 @@ from typing import Any, Final
 from gradledger.query.agreement import spearman
 from gradledger.query.answer import Answer, Column, Table
 from gradledger.query.books import UNITS
+from gradledger.query.derivatives import stored_behaviours, stored_derivatives
 from gradledger.query.estimate import Estimate, estimate, estimated_nats
+from gradledger.query.influence import predicted_change
 from gradledger.query.names import allowed
 from gradledger.query.records import Records
 from gradledger.query.stored_states import Distance, together
 from gradledger.schema import GroupRecord, Intervention, Remove, Reweight
 
-HOW: Final[tuple[str, ...]] = ("replay", "ledger")
+HOW: Final[tuple[str, ...]] = ("replay", "ledger", "adjoint")
 
 _ALONG = "along D: inner product of the change with D, over |D|^2; D is the change over the run"
 _ESTIMATE = (
@@ -67,7 +69,8 @@ def whatif(
         )
     tables = [_units_table(records, result, estimates, by)]
     if result["observations"]:
-        tables.append(_observations_table(result, estimated_nats(records, intervention)))
+        estimated = estimated_nats(records, intervention)
+        tables.append(_observations_table(result, estimated, _predicted(records, intervention)))
     return Answer(
         question="whatif",
         title=f"{title}, executed",
@@ -169,17 +172,31 @@ def _estimate_table(records: Records, estimates: Mapping[int, Estimate], by: str
     return Table("units", "The ledger's estimate", columns, tuple(rows))
 
 
-def _observations_table(result: Mapping[str, Any], estimates: Mapping[str, float]) -> Table:
+def _predicted(records: Records, intervention: Intervention) -> dict[str, float]:
+    """Return first-order changes of the behaviours of which derivatives are stored."""
+    found = {}
+    for name in stored_behaviours(records):
+        stored = stored_derivatives(records, name)
+        change = None if stored is None else predicted_change(records, stored, intervention)
+        if change is not None:
+            found[name] = change
+    return found
+
+
+def _observations_table(
+    result: Mapping[str, Any], estimates: Mapping[str, float], predicted: Mapping[str, float]
+) -> Table:
     rows = []
     for name, values in result["observations"].items():
         recorded, executed = values["recorded"], values["executed"]
         change = None if recorded is None or executed is None else executed - recorded
-        rows.append((name, recorded, executed, change, estimates.get(name)))
+        rows.append((name, recorded, executed, change, predicted.get(name), estimates.get(name)))
     columns = (
         Column("name", "observed"),
         Column("recorded", "recorded run", "number"),
         Column("executed", "executed", "number"),
         Column("change", "executed change", "share"),
+        Column("adjoint", "adjoint", "share", in_text=any(row[-2] is not None for row in rows)),
         Column("ledger", "ledger", "share", in_text=any(row[-1] is not None for row in rows)),
     )
     return Table("observations", "Behaviour: the two final models", columns, tuple(rows))

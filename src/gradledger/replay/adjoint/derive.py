@@ -47,6 +47,7 @@ class Derivatives:
         values: Of the model that the trajectory ends in, shape (K,).
         by_visit: d f / d w_v in the order of ``RecordedRun.visits``, shape (K, V).
         by_group: d f / d d_{v,g}, by depth weight, shape (K, V, G).
+        through: d f / d w_v through every group, shape (K, V, G); adds up to ``by_visit``.
         examples: Example number of every visit.
         num_steps_taken: Steps that were executed, forwards and backwards.
         most_bytes: Memory that states took at most.
@@ -56,6 +57,7 @@ class Derivatives:
     values: NDArray[np.float64]
     by_visit: NDArray[np.float64]
     by_group: NDArray[np.float32]
+    through: NDArray[np.float32]
     examples: NDArray[np.int64]
     num_steps_taken: int
     most_bytes: int
@@ -75,6 +77,7 @@ def derive(
     *,
     at: Acting | None = None,
     memory_bytes: int = 1 << 30,
+    blunt: float = 0.0,
     progress: Progress | None = None,
 ) -> Derivatives:
     """Differentiate behaviours of the final model by the weight of every visit.
@@ -87,6 +90,8 @@ def derive(
         at: Weights at which to differentiate, in place of the recorded ones.
         memory_bytes: What states of the run may take; less than about 2 sqrt(T) states is taken
             for that many.
+        blunt: Gradient size below which the optimizer's step is not followed exactly, see
+            ``AdamTransition``; 0 gives the exact derivative.
         progress: Called after every executed step.
 
     Raises:
@@ -108,7 +113,7 @@ def derive(
         taps = Taps(units, sweeper.layout)
         taps.attach()
         stack.callback(taps.detach)
-        sweeper.open(gradients, taps)
+        sweeper.open(gradients, taps, blunt)
         feeder.journal.feed(sweeper.plan.backward())
         feeder.begin_again()
         feed(feeder, train)
@@ -117,6 +122,7 @@ def derive(
         values,
         sweeper.by_visit,
         sweeper.by_group,
+        sweeper.through,
         np.asarray([visit.example for visit in run.visits], np.int64),
         2 * run.num_steps + sweeper.plan.num_recomputed,
         sweeper.most_bytes,

@@ -15,7 +15,7 @@ Maclaurin et al., "Gradient-based hyperparameter optimization through reversible
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -54,21 +54,23 @@ class Sweeper(Follower):
     Attributes:
         adjoint: Where it is; set before the first reverse slot.
         by_group: d f / d d_{v,g} of every visit and group, shape (K, V, G).
+        through: d f / d w_v through every group: the same times the depth weight.
         by_visit: d f / d w_v, shape (K, V).
     """
 
     adjoint: Adjoint
     taps: Taps
 
-    def open(self, gradients: Tensor, taps: Taps) -> None:
+    def open(self, gradients: Tensor, taps: Taps, blunt: float) -> None:
         """Take the gradients of the behaviours at the end of the run, shape (K, P)."""
-        self.taps = taps
+        self.taps, self._blunt = taps, blunt
         run = self.feeder.journal.run
         names = sorted({name for stand in self.noted.values() for name in self._names(stand)})
         zeros = {name: torch.zeros_like(gradients) for name in names}
         self.adjoint = Adjoint(gradients, zeros, run.num_steps)
         num, visits = len(gradients), len(run.visits)
         self.by_group = np.zeros((num, visits, self.layout.num_groups), np.float32)
+        self.through = np.zeros_like(self.by_group)
         self.by_visit = np.zeros((num, visits), np.float64)
         self._first_visit = {}
         for place, visit in enumerate(run.visits):
@@ -89,7 +91,7 @@ class Sweeper(Follower):
         asked = torch.empty_like(adjoint.theta)
         state = {name: torch.zeros_like(theta) for name in adjoint.state}
         for moment, (start, stop) in zip(
-            taped.moments(self.layout, noted), self.layout.spans, strict=True
+            taped.moments(self.layout, noted, self._blunt), self.layout.spans, strict=True
         ):
             part = slice(start, stop)
             own = {name: value[:, part] for name, value in adjoint.state.items()}
@@ -123,7 +125,9 @@ class Sweeper(Follower):
         self.adjoint.theta += products
         found = inner.numpy()
         self.by_group[:, self._rows] += found
-        self.by_visit[:, self._rows] += (found * self._weights).sum(2)
+        weighted = found * self._weights
+        self.through[:, self._rows] += weighted
+        self.by_visit[:, self._rows] += weighted.sum(2)
 
     def before_update(self, recorder: Feeder, slot: Slot) -> None:
         """In a reverse slot the loop sees the gradients that it saw then."""
@@ -168,10 +172,3 @@ class Sweeper(Follower):
                 "an executed replay instead: how='replay'",
             )
 
-
-def totals(by_visit: np.ndarray, examples: Sequence[int]) -> Mapping[int, np.ndarray]:
-    """Add visits up by example: number -> shape (K,)."""
-    found: dict[int, np.ndarray] = {}
-    for column, example in enumerate(examples):
-        found[example] = found.get(example, 0.0) + by_visit[:, column]
-    return found

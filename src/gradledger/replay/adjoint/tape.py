@@ -5,7 +5,6 @@ Shape legend: P elements of all parameters.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -121,7 +120,7 @@ class Taped:
     stand: Stand
     raw: Tensor
 
-    def moments(self, layout: Layout, noted: Noted) -> list[Moment]:
+    def moments(self, layout: Layout, noted: Noted, blunt: float = 0.0) -> list[Moment]:
         """Return the step of every param group."""
         used = noted.edit.applied(self.raw)
         return [
@@ -131,6 +130,7 @@ class Taped:
                 used[start:stop],
                 noted.settings.numbers[number],
                 self.stand.counts[number],
+                blunt,
             )
             for number, (start, stop) in enumerate(layout.spans)
         ]
@@ -173,8 +173,3 @@ def _count(layout: Layout, optimizer: optim.Optimizer, transition: Transition, n
 def _copied(value: Any) -> Any:
     return value.clone() if isinstance(value, Tensor) else value
 
-
-def stacked(states: Sequence[Mapping[str, Tensor]]) -> State:
-    """Join the states of all param groups along the elements."""
-    names = sorted({name for state in states for name in state})
-    return {name: torch.cat([state[name] for state in states], -1) for name in names}

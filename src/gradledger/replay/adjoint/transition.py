@@ -32,6 +32,7 @@ class Moment:
         gradient: What the optimizer consumed.
         settings: Numbers of the param group; flags are 0.0 or 1.0.
         count: Steps that had been taken before.
+        blunt: Size of gradients below which derivatives are not followed; 0 for exact ones.
     """
 
     theta: Tensor
@@ -39,6 +40,7 @@ class Moment:
     gradient: Tensor
     settings: Mapping[str, float]
     count: int
+    blunt: float = 0.0
 
 
 class Transition:
