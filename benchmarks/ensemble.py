@@ -80,7 +80,11 @@ def evaluate_ensemble(
     model: nn.Module, params: dict[str, Tensor], figure: Callable[[nn.Module], Tensor]
 ) -> Tensor:
     """Return figures of every model, shape (K, Q)."""
-    mapped: Any = vmap(lambda values: figure(_Bound(model, values)))  # type: ignore[arg-type]
+
+    def figure_of(values: dict[str, Tensor]) -> Tensor:
+        return figure(_Bound(model, values))  # type: ignore[arg-type]
+
+    mapped: Any = vmap(figure_of)
     with torch.no_grad():
         found: Tensor = mapped(params)
     return found
@@ -130,7 +134,8 @@ class _Update:
         second.mul_(b2).addcmul_(grad, grad, value=1 - b2)
         root = (second.sqrt() / (1 - b2**self._step) ** 0.5).add_(settings["eps"])
         kept = value * (1 - rate * settings["weight_decay"])
-        return kept.addcdiv_(first, root, value=-rate / (1 - b1**self._step))
+        moved: Tensor = kept.addcdiv_(first, root, value=-rate / (1 - b1**self._step))
+        return moved
 
     def _sgd(self, name: str, value: Tensor, grad: Tensor, share: float) -> Tensor:
         settings = self._settings[name]
@@ -139,7 +144,8 @@ class _Update:
             self._first[name] = grad.clone()
         else:
             self._first[name].mul_(momentum).add_(grad)
-        return value - settings["lr"] * share * self._first[name]
+        moved: Tensor = value - settings["lr"] * share * self._first[name]
+        return moved
 
 
 def _clipped(grads: dict[str, Tensor], largest: float) -> dict[str, Tensor]:

@@ -40,7 +40,8 @@ class Block(nn.Module):
         seen = scores.masked_fill(future, float("-inf")).softmax(-1) @ v
         x = x + self.out(seen.transpose(1, 2).reshape(rows, length, width))
         hidden = nn.functional.gelu(self.up(self.norm_2(x)))
-        return x + self.down(hidden)
+        out: Tensor = x + self.down(hidden)
+        return out
 
 
 class Decoder(nn.Module):

@@ -175,7 +175,6 @@ CODES: Final[dict[str, str]] = {
     "Q151": "answer has no picture",
     "Q171": "derivatives are not computed",
     "Q172": "stored derivatives are damaged",
-    "Q173": "prediction is not reliable",
 }
 
 #: The catalogue of findings: what verification can find, code -> title. Codes are never reused.

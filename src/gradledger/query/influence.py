@@ -1,6 +1,7 @@
 """Influence: which examples are behind a behaviour, by the derivative through the recorded run.
 
-A prediction, neither accounting nor truth: what executed runs say of its reliability stands with it.
+A prediction, neither accounting nor truth: what executed runs say of its reliability stands beside
+it.
 """
 
 from __future__ import annotations
@@ -192,7 +193,9 @@ def predictions(
         Column("name", "behaviour"),
         Column("recorded", "recorded run", "number"),
         Column("adjoint", "predicted change", "share"),
-        Column("calibrated", "calibrated", "share", in_text=any(row[3] is not None for row in rows)),
+        Column(
+            "calibrated", "calibrated", "share", in_text=any(row[3] is not None for row in rows)
+        ),
         Column("interval", "+-", "number", in_text=any(row[4] is not None for row in rows)),
         Column("expected", "expected agreement", "number"),
         Column("reliable", "reliable", "flag"),
@@ -232,6 +235,8 @@ def _doubts(found: StoredDerivatives) -> list[str]:
     if found.belief["reliable"]:
         return []
     return [
-        "NOT RELIABLE: training was not smooth enough here for a derivative to foretell removals; "
-        "read the ranking as candidates and execute them: gradledger whatif"
+        (
+            "NOT RELIABLE: training was not smooth enough here for a derivative to foretell "
+            "removals; read the ranking as candidates and execute them: gradledger whatif"
+        )
     ]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn, optim
+from torch import optim
 
 from gradledger.replay.adjoint import derive
 from gradledger.replay.adjoint.plan import plan_segments
@@ -20,7 +20,7 @@ from gradledger.replay.recorded import RecordedRun
 from gradledger.replay.rerun import execute
 
 sys.path.insert(0, str(Path(__file__).parent))
-from whatif_oracle import SOURCES, make, two_layer
+from whatif_oracle import make
 
 MakeOptimizer = Any
 

@@ -1,9 +1,9 @@
-"""Derivatives through runs with depth profiles, accumulation, dropout and every way to read rows."""
+"""Derivatives through runs with depth profiles, accumulation, dropout, all ways to read rows."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 

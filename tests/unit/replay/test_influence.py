@@ -72,9 +72,7 @@ def test_a_run_that_turns_on_signs_is_not_believed(tmp_path: Path) -> None:
     run.make_optimizer = lambda p: optim.AdamW(p, lr=0.3, betas=(0.0, 0.0), eps=1e-12)
     run.recorded(tmp_path / "run")
     with gl.open(tmp_path / "run") as ledger:
-        answer = ledger.influence(
-            {"last": last(run)}, build=run.build, train=run.loop, removals=4
-        )
+        answer = ledger.influence({"last": last(run)}, build=run.build, train=run.loop, removals=4)
     assert answer.facts["reliable"] is False
     assert any(note.startswith("NOT RELIABLE") for note in answer.notes)
 
@@ -117,5 +115,3 @@ def test_what_is_not_there_or_damaged_is_named(asked: tuple[Any, Path, Any]) -> 
         with pytest.raises(QueryError, match="Q172"):
             ledger.influence("last", stored=True)
         (place / "derivatives.json").write_text(text)
-
-

@@ -128,7 +128,9 @@ class _Step:
         count = moment.count + 1
         correction = math.sqrt(1.0 - b2**count)
         rate = settings["lr"] / (1.0 - b1**count)
-        height = (largest + (moment.blunt * correction) ** 2).sqrt() if moment.blunt else largest.sqrt()
+        height = (
+            (largest + (moment.blunt * correction) ** 2).sqrt() if moment.blunt else largest.sqrt()
+        )
         root = height / correction + settings["eps"]
         slope = rate * first / (root * root * 2.0 * height * correction)
         return _Step(

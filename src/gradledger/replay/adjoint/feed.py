@@ -15,8 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-import torch
 from torch import Tensor, optim
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -24,6 +22,7 @@ from gradledger.errors import InputError, ReplayError
 from gradledger.recorder.presented import count_tokens
 from gradledger.recorder.recorder import Recorder
 from gradledger.recorder.step import MicroBatch, Step
+from gradledger.replay.adjoint.intercept import intercepted_backward
 from gradledger.replay.intervene import Acting, Interventions
 from gradledger.replay.recorded import RecordedRun
 
@@ -227,7 +226,7 @@ class Feeder(Recorder):
         if self.journal.position >= len(self.journal.slots):
             raise AllFed
 
-    def _before_update(self, _optimizer: optim.Optimizer, args: Any, kwargs: Any) -> None:
+    def _before_update(self, _optimizer: optim.Optimizer, _args: Any, _kwargs: Any) -> None:
         if self._step is not None:
             self.director.before_update(self, self.slot)
 
@@ -271,50 +270,3 @@ def feed(feeder: Feeder, train: Callable[[Any], None]) -> None:
                 hint="replay with the training loop that was recorded",
             )
         feeder.begin_again()
-
-
-@contextmanager
-def intercepted_backward(
-    seen: Callable[[Sequence[Tensor], Sequence[Tensor | None]], None], *, instead: bool
-) -> Iterator[None]:
-    """Look wherever ``backward`` is called, on a tensor or in ``torch.autograd``.
-
-    Args:
-        seen: Called with the losses and their gradients.
-        instead: Whether it takes the place of the call.
-    """
-    original = torch.autograd.backward
-
-    def replacement(
-        tensors: Any, grad_tensors: Any = None, *args: Any, inputs: Any = None, **kwargs: Any
-    ) -> None:
-        losses = [tensors] if isinstance(tensors, Tensor) else list(tensors)
-        grads = [grad_tensors] if isinstance(grad_tensors, Tensor) else grad_tensors
-        if inputs is not None:
-            raise ReplayError(
-                "R174",
-                observed="backward(inputs=...)",
-                expected="a backward pass to all parameters",
-                where="training loop",
-                hint="ask for an executed replay instead: how='replay'",
-            )
-        seen(losses, list(grads) if grads is not None else [None] * len(losses))
-        if not instead:
-            original(tensors, grad_tensors, *args, inputs=inputs, **kwargs)
-
-    torch.autograd.backward = replacement
-    try:
-        yield
-    finally:
-        torch.autograd.backward = original
-
-
-def admitted_weights(feeder: Feeder, micro: MicroBatch) -> np.ndarray:
-    """Return the depth weight of every row on every parameter group, shape (R, G)."""
-    columns = []
-    for group in feeder.grouping.groups:
-        row = None
-        for value in group.parameters.values():
-            row = feeder.row_weights.get(id(value))
-        columns.append(np.ones(len(micro)) if row is None else row.double().cpu().numpy())
-    return np.stack(columns, axis=1)

@@ -102,7 +102,12 @@ class Follower:
     def micro_batch(self, recorder: Feeder, slot: Slot, micro: MicroBatch) -> None:
         """Nothing: taps are for going back."""
 
-    def backward(self, recorder: Feeder, losses: Sequence[Tensor], grads: Any) -> None:
+    def backward(
+        self,
+        recorder: Feeder,  # noqa: ARG002 - part of Director
+        losses: Sequence[Tensor],
+        grads: Any,  # noqa: ARG002 - likewise
+    ) -> None:
         """Note what ``backward`` was called on; it runs as always."""
         self._losses += [float(loss.detach().sum()) for loss in losses]
 

@@ -25,7 +25,7 @@ from torch import Tensor
 from gradledger.errors import ReplayError
 from gradledger.recorder.step import MicroBatch
 from gradledger.replay.adjoint.clipping import pull_edit
-from gradledger.replay.adjoint.feed import Feeder, Slot, admitted_weights
+from gradledger.replay.adjoint.feed import Feeder, Slot
 from gradledger.replay.adjoint.following import Follower
 from gradledger.replay.adjoint.taps import Taps
 from gradledger.replay.adjoint.transition import State
@@ -112,7 +112,7 @@ class Sweeper(Follower):
         self.taps.begin(len(micro), recorder.row_weights)
         self._rows = slice(self._place, self._place + len(micro))
         self._place += len(micro)
-        self._weights = admitted_weights(recorder, micro)
+        self._weights = _weights_by_group(recorder, micro)
 
     def backward(self, recorder: Feeder, losses: Sequence[Tensor], grads: Any) -> None:
         """Add the Hessian-vector product to the adjoint and book every visit's derivative."""
@@ -172,3 +172,13 @@ class Sweeper(Follower):
                 "an executed replay instead: how='replay'",
             )
 
+
+def _weights_by_group(feeder: Feeder, micro: MicroBatch) -> np.ndarray:
+    """Return the depth weight of every row on every parameter group, shape (R, G)."""
+    columns = []
+    for group in feeder.grouping.groups:
+        row = None
+        for value in group.parameters.values():
+            row = feeder.row_weights.get(id(value))
+        columns.append(np.ones(len(micro)) if row is None else row.double().cpu().numpy())
+    return np.stack(columns, axis=1)

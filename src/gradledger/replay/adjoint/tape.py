@@ -172,4 +172,3 @@ def _count(layout: Layout, optimizer: optim.Optimizer, transition: Transition, n
 
 def _copied(value: Any) -> Any:
     return value.clone() if isinstance(value, Tensor) else value
-
