@@ -17,8 +17,8 @@ _HEAD = """# Command line
 `doctor` examines a script or a model, `whatif` and `influence` execute a run again where no result
 is stored yet, and `forget` destroys a salt and adds to the log. Every command but `demo`, `doctor`,
 `check`, `forget` and those of `policy`, `key`, `witness` and `statement` is the method of the same
-name of what `gl.open` returns (`first-use` is `first_use`); those of `policy` are functions of the same
-name in `gradledger.policy`. This page is printed by `python -m gradledger.cli.reference`.
+name of what `gl.open` returns (`first-use` is `first_use`); those of `policy` are functions of the
+same name in `gradledger.policy`. This page is printed by `python -m gradledger.cli.reference`.
 
 - Data goes to stdout, messages to stderr. `--json` writes the whole answer as JSON, tables in full;
   an error is then JSON on stderr.

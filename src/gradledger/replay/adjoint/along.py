@@ -116,7 +116,8 @@ def by_row(first: Tensor, second: Tensor, axis: int, num_rows: int, where: str) 
             hint="ask for an executed replay instead: how='replay'",
         )
     rows = [value.movedim(axis, 0).reshape(num_rows, -1) for value in (first, second)]
-    return torch.linalg.vecdot(*rows)
+    products: Tensor = torch.linalg.vecdot(*rows)
+    return products
 
 
 def weighted(values: Tensor, weights: Tensor, axis: int) -> Tensor:

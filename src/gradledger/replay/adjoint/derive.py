@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,7 +66,8 @@ class Derivatives:
     def by_example(self, num_examples: int) -> NDArray[np.float64]:
         """Return d f / d w of every example, all its visits together, shape (K, num_examples)."""
         found = np.zeros((len(self.names), num_examples))
-        np.add.at(found, (slice(None), self.examples), self.by_visit)
+        for row, visits in zip(found, self.by_visit, strict=True):
+            np.add.at(row, self.examples, visits)
         return found
 
 
@@ -189,7 +191,9 @@ def behaviour_gradients(
                     where="behaviour",
                     hint="return the loss itself, not float(loss), outside torch.no_grad()",
                 )
-            found = torch.autograd.grad(value.reshape(()), layout.parameters, allow_unused=True)
+            found: Any = torch.autograd.grad(
+                value.reshape(()), layout.parameters, allow_unused=True
+            )
             gradients.append(
                 layout.gather(
                     [
@@ -210,22 +214,19 @@ def evaluated(model: nn.Module) -> Iterator[None]:
     on that row, which a tied weight does change.
     """
     modes = [(module, module.training) for module in model.modules()]
-    padded = [
-        (module, module.padding_idx)
-        for module in model.modules()
-        if isinstance(module, nn.Embedding) and module.padding_idx is not None
-    ]
+    tables: list[Any] = [module for module in model.modules() if isinstance(module, nn.Embedding)]
+    padded = [(table, table.padding_idx) for table in tables if table.padding_idx is not None]
     with preserved_rng():
         model.eval()
-        for module, _ in padded:
-            module.padding_idx = None
+        for table, _ in padded:
+            table.padding_idx = None
         try:
             yield
         finally:
             for module, mode in modes:
                 module.training = mode
-            for module, padding in padded:
-                module.padding_idx = padding
+            for table, padding in padded:
+                table.padding_idx = padding
 
 
 def _described(value: object) -> str:

@@ -126,7 +126,8 @@ class Follower:
         raw = self.layout.gather([entries[id(value)].raw for value in self.layout.parameters])
         if self._first:
             recorder.journal.set_recorded_rates(self.optimizer)
-            used = self.layout.gather([place.parameter.grad for place in self.layout.places])
+            grads = [value.grad for value in self.layout.parameters if value.grad is not None]
+            used = self.layout.gather(grads)
             edit = read_edit(raw, used, slot.step)
             settings = Settings.read(self.optimizer, self.transition)
             self.noted[slot.step] = Noted(self._rng or read_rng(), settings, edit, self._losses)

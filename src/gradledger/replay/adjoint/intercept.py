@@ -39,7 +39,7 @@ def intercepted_backward(
             )
         seen(losses, list(grads) if grads is not None else [None] * len(losses))
         if not instead:
-            original(tensors, grad_tensors, *args, inputs=inputs, **kwargs)
+            original(tensors, grad_tensors, *args, **kwargs)
 
     torch.autograd.backward = replacement
     try:

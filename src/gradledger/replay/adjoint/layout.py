@@ -90,7 +90,8 @@ class Layout:
     @torch.no_grad()
     def write(self, flat: Tensor) -> None:
         """Set the live parameters."""
-        torch._foreach_copy_(self.parameters, self.split(flat))
+        live: list[Tensor] = list(self.parameters)
+        torch._foreach_copy_(live, self.split(flat))
 
     def split(self, flat: Tensor) -> list[Tensor]:
         """Return views of a flat vector in the shapes of the parameters."""

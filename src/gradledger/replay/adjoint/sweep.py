@@ -72,7 +72,7 @@ class Sweeper(Follower):
         self.by_group = np.zeros((num, visits, self.layout.num_groups), np.float32)
         self.through = np.zeros_like(self.by_group)
         self.by_visit = np.zeros((num, visits), np.float64)
-        self._first_visit = {}
+        self._first_visit: dict[int, int] = {}
         for place, visit in enumerate(run.visits):
             self._first_visit.setdefault(visit.step, place)
         self._place = 0

@@ -66,7 +66,9 @@ class Taps:
     def attach(self) -> None:
         """Put the hooks on the modules."""
         for unit in self._units.values():
-            if isinstance(unit.module, nn.Embedding) and unit.module.padding_idx is not None:
+            if getattr(unit.module, "padding_idx", None) is not None and (
+                isinstance(unit.module, nn.Embedding)
+            ):
                 self._handles.append(unit.module.register_forward_pre_hook(self._unpad))
             self._handles.append(
                 unit.module.register_forward_hook(self._after, prepend=True, with_kwargs=True)
@@ -111,7 +113,7 @@ class Taps:
         self._active = False
         outputs = [value for call in self._calls for value in call.outputs]
         bare = [place.parameter for place in self._bare]
-        found = torch.autograd.grad(
+        found: Any = torch.autograd.grad(
             list(losses),
             [*outputs, *bare],
             list(cotangents),
@@ -161,7 +163,7 @@ class Taps:
         parameters = self._layout.parameters
         if not pairs:
             return torch.zeros(self._layout.size, dtype=parameters[0].dtype)
-        found = torch.autograd.grad(
+        found: Any = torch.autograd.grad(
             [output for output, _ in pairs],
             parameters,
             [cotangent for _, cotangent in pairs],
@@ -178,8 +180,9 @@ class Taps:
     def _unpad(self, module: nn.Module, _args: Any) -> None:
         """Let autograd see what padding reads: training depends on it, though not by a gradient."""
         if self._active and torch.is_grad_enabled():
-            self._padding[id(module)] = module.padding_idx
-            module.padding_idx = None
+            table: Any = module
+            self._padding[id(module)] = table.padding_idx
+            table.padding_idx = None
 
     def _after(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
         if not self._active or not torch.is_grad_enabled() or output is None:
@@ -204,7 +207,8 @@ class Taps:
                 values = [spread_over_rows(value, self._num_rows) for value in values]
             along.append((part, values))
         if padding is not None:
-            module.padding_idx = padding
+            table: Any = module
+            table.padding_idx = padding
         self._calls.append(Tapped(unit, outputs, along))
         # What follows may write in place: it gets a tensor of its own.
         for index, value in zip(places, outputs, strict=True):
