@@ -7,17 +7,17 @@ the kills come just before a call that changes the disk, half at random times, a
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from benchmarks.figure import Figure
 from benchmarks.killed_run import kill_and_compare
+from benchmarks.scratch import scratch
 
 NUM_KILLS, SEED = 100, 20
 
 
 def measure() -> list[Figure]:
     """Count what was lost, doubled or changed over all kills."""
-    with TemporaryDirectory() as folder:
+    with scratch() as folder:
         outcomes = kill_and_compare(Path(folder), SEED, NUM_KILLS, 12)
     kills = sum(outcome.kills for outcome in outcomes)
     caveat = f"{kills} kills over {len(outcomes)} runs of 28 steps"

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gradledger.log import check_manifest
-from gradledger.segment import orphan_folders, read_table
+from gradledger.log import VerifierKey, check_manifest, has_log
+from gradledger.schema import TABLES
+from gradledger.segment import orphan_folders, read_table, segment_files
+from gradledger.verify import check_run
 
 #: File beside the run in which the script writes down every step that was booked.
 ACKNOWLEDGED = "acknowledged.txt"
@@ -29,6 +33,10 @@ class Outcome:
         unbalanced: Books that do not balance.
         orphans: Steps that were cut off and kept.
         errors: Lives that ended in an error.
+        sealed: Path and SHA-256 of every segment that stood sealed when the run was killed.
+        lost_segments: Those that are neither in their place nor among the orphans, byte for byte.
+        findings: What verification finds in the finished run, notices included.
+        clean_cuts: Kills after which the run verified clean as it lay, before it was resumed.
     """
 
     kills: int = 0
@@ -38,9 +46,34 @@ class Outcome:
     unbalanced: int = 0
     orphans: int = 0
     errors: int = 0
+    sealed: set[tuple[str, str]] = field(default_factory=set)
+    lost_segments: int = 0
+    findings: list[str] = field(default_factory=list)
+    clean_cuts: int = 0
+
+    def killed(self, run: Path) -> None:
+        """Count a kill, and note what was sealed when it came."""
+        self.kills += 1
+        self.note_sealed(run)
+        # A run that died before its log was begun has none to verify.
+        self.clean_cuts += not has_log(run) or check_run(run).is_clean
+
+    def note_sealed(self, run: Path) -> None:
+        """Note what is sealed now: it must be there at the end."""
+        self.sealed |= _segments(run)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values; of the sealed segments, how many there were."""
+        return {**self.__dict__, "sealed": len(self.sealed)}
 
 
-def compare(folder: Path, reference: Path, num_steps: int, outcome: Outcome) -> Outcome:
+def compare(
+    folder: Path,
+    reference: Path,
+    num_steps: int,
+    outcome: Outcome,
+    trusted: Sequence[VerifierKey] = (),
+) -> Outcome:
     """Fill in what a finished run lost, doubled or changed against the undisturbed one."""
     run, other = folder / "run", reference / "run"
     names = [name for name in read_table(other, "visits").column_names if name != "digest"]
@@ -63,9 +96,22 @@ def compare(folder: Path, reference: Path, num_steps: int, outcome: Outcome) -> 
     ).read_bytes():
         outcome.unequal.append("average")
     outcome.unequal += [f"manifest: {item.place}" for item in check_manifest(run)]
+    outcome.lost_segments = len(outcome.sealed - _segments(run))
+    outcome.findings = [str(finding) for finding in check_run(run, trusted).findings]
     verdicts = read_table(run, "books", ["verdict"])["verdict"].to_pylist()
     outcome.unbalanced = sum(verdict in {"unbalanced", "not finite"} for verdict in verdicts)
     return outcome
+
+
+def _segments(run: Path) -> set[tuple[str, str]]:
+    """Return path, as it was before anything was set aside, and digest of every segment."""
+    folders = [run, *orphan_folders(run).values()]
+    return {
+        (path.relative_to(folder).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest())
+        for folder in folders
+        for table in TABLES
+        for path in segment_files(folder, table)
+    }
 
 
 _FINGERPRINTS = ("fingerprint_before", "fingerprint_after", "rng_fingerprint")

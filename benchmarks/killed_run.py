@@ -9,6 +9,7 @@ an average of the weights, gradient clipping.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -19,7 +20,6 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,13 +31,20 @@ from torch import nn, optim
 from torch.utils.data import DataLoader, TensorDataset
 
 import gradledger as gl
+from gradledger.log import SigningKey, save_key
 
+#: Whatever fails or counts the calls of this process leaves the script's own notes alone.
+_open, _write = os.open, os.write
 _ = gl.record  # Loaded on first use: once, before the first fork.
 EPOCHS, EXAMPLES, BATCH, STATE_EVERY = 4, 26, 4, 3
+#: File beside the runs with the key that signs their logs; without it nobody does.
+KEY = "signing.key"
+#: Exit code of a life that ended because the disk refused, and said so.
+DISK_REFUSES = 3
 NUM_STEPS = EPOCHS * -(-EXAMPLES // BATCH)
 
 
-def train(folder: Path) -> None:
+def train(folder: Path, most_steps: int = NUM_STEPS) -> None:
     """Train, or go on; the script does not know which."""
     torch.set_num_threads(1)
     torch.manual_seed(11)
@@ -51,8 +58,15 @@ def train(folder: Path) -> None:
     decay = optim.lr_scheduler.ExponentialLR(optimizer, 0.8)
     average = optim.swa_utils.AveragedModel(model)
     tokens = torch.randint(0, 17, (EXAMPLES, 9), generator=torch.Generator().manual_seed(5))
+    key = folder.parent / KEY
     run = gl.record(
-        folder / "run", model, optimizer, resume=True, state_every=STATE_EVERY, seal_steps=2
+        folder / "run",
+        model,
+        optimizer,
+        resume=True,
+        state_every=STATE_EVERY,
+        seal_steps=2,
+        key=key if key.exists() else None,
     )
     with run:
         run.track(warmup=warmup, decay=decay, average=average)
@@ -75,7 +89,11 @@ def train(folder: Path) -> None:
                 average.update_parameters(model)
                 if run.num_steps <= 9:
                     warmup.step()
+                if run.num_steps == most_steps:
+                    break
             decay.step()
+            if run.num_steps == most_steps:
+                break
     average_state = {name: value.double().sum().item() for name, value in _floats(average)}
     (folder / "average.json").write_text(json.dumps(average_state), encoding="utf-8")
 
@@ -87,13 +105,16 @@ def _floats(module: nn.Module) -> list[tuple[str, torch.Tensor]]:
 
 
 def _acknowledge(folder: Path, step: int) -> None:
-    """Write down, outside the run, that a step was booked."""
-    descriptor = os.open(folder / ACKNOWLEDGED, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.write(descriptor, f"{step}\n".encode())
-    os.close(descriptor)
+    """Write down, outside the run, that a step was booked; a full disk may refuse this too."""
+    with contextlib.suppress(OSError):
+        descriptor = _open(folder / ACKNOWLEDGED, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        _write(descriptor, f"{step}\n".encode())
+        os.close(descriptor)
 
 
-def live(folder: Path, before: Callable[[], None] | None = None) -> int:
+def live(
+    folder: Path, before: Callable[[], None] | None = None, *, most_steps: int = NUM_STEPS
+) -> int:
     """Fork one life of the script; return its process id."""
     folder.mkdir(parents=True, exist_ok=True)
     child = os.fork()
@@ -105,26 +126,33 @@ def live(folder: Path, before: Callable[[], None] | None = None) -> int:
         os.dup2(errors, 2)
         if before is not None:
             before()
-        train(folder)
+        train(folder, most_steps)
         code = 0
     except gl.errors.StorageError as error:
         # Killed after the run was closed: there is nothing left to do.
-        code = 0 if error.code == "S102" else _complain()
+        code = {"S102": 0, "S112": DISK_REFUSES}.get(error.code, 1)
+        if code:
+            _complain()
     except BaseException:  # noqa: BLE001 - a forked child must never return to its caller
         _complain()
     finally:
         os._exit(code)
 
 
-def _complain() -> int:
+def _complain() -> None:
     traceback.print_exc()
-    return 1
 
 
-def undisturbed(folder: Path) -> float:
-    """Train without a kill; return the wall seconds."""
+def undisturbed(folder: Path, most_steps: int = NUM_STEPS) -> float:
+    """Train without a kill; return the wall seconds of a life.
+
+    A first run in this process imports what training loads when it is needed, so that no life of
+    the script, each a fork of this process, pays for it.
+    """
+    with tempfile.TemporaryDirectory() as warm:
+        train(Path(warm), 4)
     started = time.perf_counter()
-    status = os.waitpid(live(folder), 0)[1]
+    status = os.waitpid(live(folder, most_steps=most_steps), 0)[1]
     if status != 0:
         raise RuntimeError((folder / "errors.txt").read_text(encoding="utf-8"))
     return time.perf_counter() - started
@@ -140,7 +168,7 @@ def killed_at_random(folder: Path, chance: random.Random, seconds: float, most: 
             os.kill(child, signal.SIGKILL)
         status = os.waitpid(child, 0)[1]
         if os.WIFSIGNALED(status):
-            outcome.kills += 1
+            outcome.killed(folder / "run")
         else:
             outcome.errors += status != 0
             return outcome
@@ -160,7 +188,7 @@ def killed_at_calls(folder: Path, chance: random.Random, most: int, largest: int
         place = chance.randrange(largest) if outcome.kills < most else None
         status = os.waitpid(live(folder, partial(kill_at_call, place)), 0)[1]
         if os.WIFSIGNALED(status):
-            outcome.kills += 1
+            outcome.killed(folder / "run")
         else:
             outcome.errors += status != 0
             return outcome
@@ -183,7 +211,9 @@ def kill_at_call(place: int | None) -> None:
         setattr(os, name, dying(getattr(os, name)))
 
 
-def kill_and_compare(folder: Path, seed: int, num_kills: int, most_per_run: int) -> list[Outcome]:
+def kill_and_compare(
+    folder: Path, seed: int, num_kills: int, most_per_run: int, *, signed: bool = False
+) -> list[Outcome]:
     """Kill and resume runs, by turns at random times and at random calls, until enough were killed.
 
     Args:
@@ -191,7 +221,13 @@ def kill_and_compare(folder: Path, seed: int, num_kills: int, most_per_run: int)
         seed: Decides every kill.
         num_kills: Kills over all runs, at least.
         most_per_run: Kills of one run, at most.
+        signed: Sign the logs, with a key file that remembers what it signed.
     """
+    trusted = []
+    if signed:
+        key = SigningKey.generate("benchmarks.test/killed")
+        save_key(key, folder / KEY)
+        trusted.append(key.verifier)
     warnings.simplefilter("ignore", DeprecationWarning)  # Forking beside threads: none run here.
     seconds = undisturbed(folder / "undisturbed")
     chance, outcomes = random.Random(seed), list[Outcome]()  # noqa: S311 - kills need no secrets
@@ -205,7 +241,7 @@ def kill_and_compare(folder: Path, seed: int, num_kills: int, most_per_run: int)
             outcome = killed_at_calls(run, chance, most, 400)
         if outcome.errors:
             raise RuntimeError((run / "errors.txt").read_text(encoding="utf-8"))
-        outcomes.append(compare(run, folder / "undisturbed", NUM_STEPS, outcome))
+        outcomes.append(compare(run, folder / "undisturbed", NUM_STEPS, outcome, trusted))
     return outcomes
 
 
@@ -215,10 +251,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kills", type=int, default=4)
     parser.add_argument("--most-per-run", type=int, default=12)
+    parser.add_argument("--signed", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        outcomes = kill_and_compare(Path(folder), options.seed, options.kills, options.most_per_run)
-    json.dump([asdict(outcome) for outcome in outcomes], sys.stdout)
+        outcomes = kill_and_compare(
+            Path(folder), options.seed, options.kills, options.most_per_run, signed=options.signed
+        )
+    json.dump([outcome.to_dict() for outcome in outcomes], sys.stdout)
 
 
 if __name__ == "__main__":

@@ -32,10 +32,12 @@ assign:
 SOURCES = ["deep", "shallow", "deep", "shallow", "other", "other"]
 
 
-def make_small_run(folder: Path) -> tuple[Path, SigningKey]:
-    """Return a closed run of four steps and the key that signed it."""
-    key, run_dir = SigningKey.generate("benchmarks.test/damage"), folder / "run"
-    torch.manual_seed(3)
+def make_small_run(
+    folder: Path, key: SigningKey | None = None, seed: int = 3
+) -> tuple[Path, SigningKey]:
+    """Return a closed run of four steps and the key that signed it, a new one unless given."""
+    key, run_dir = key or SigningKey.generate("benchmarks.test/damage"), folder / "run"
+    torch.manual_seed(seed)
     model = nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 2))
     optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     inputs = torch.randn(6, 3, generator=torch.Generator().manual_seed(1))

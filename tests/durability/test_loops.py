@@ -155,7 +155,13 @@ LOOPS = (
 )
 
 
-def train(loop: Any, run_dir: Path, copy_to: Path | None = None, copy_at: int = 0) -> list[bytes]:
+def train(
+    loop: Any,
+    run_dir: Path,
+    copy_to: Path | None = None,
+    copy_at: int = 0,
+    noisy: tuple[Any, ...] = (noisy_items,),
+) -> list[bytes]:
     for seed in (torch.manual_seed, random.seed, np.random.seed):
         seed(4)
     model = nn.Sequential(nn.Linear(5, 6), nn.Tanh(), nn.Dropout(0.2), nn.Linear(6, 2))
@@ -168,7 +174,7 @@ def train(loop: Any, run_dir: Path, copy_to: Path | None = None, copy_at: int = 
         state_every=3,
         seal_steps=2,
         on_imbalance="strict",
-        verify_content=loop is not noisy_items,
+        verify_content=loop not in noisy,
     )
 
     def note() -> None:

@@ -203,6 +203,18 @@ def test_a_run_that_died_while_it_was_opened_begins_again(
     assert_same(folder, script(folder)(), undisturbed)
 
 
+@pytest.mark.parametrize("left", [[], ["run.json"]])
+def test_a_kill_in_the_first_write_of_all(
+    script: Any, tmp_path: Path, undisturbed: Any, left: list[str]
+) -> None:
+    """What it leaves is a temporary file, and the run begins again."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in (".run.json.0123abcd.tmp", "run.lock", *left):
+        (folder / name).write_text("{", encoding="utf-8")
+    assert_same(folder, script(folder)(), undisturbed)
+
+
 def wide() -> nn.Module:
     torch.manual_seed(3)
     return nn.Sequential(nn.Linear(5, 9), nn.Tanh(), nn.Dropout(0.3), nn.Linear(9, 2))

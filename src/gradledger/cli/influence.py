@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from gradledger.cli.capability import Key, Order, Top
+from gradledger.cli.loop import Fresh, Settings, TrustEntry, entry_arguments
 from gradledger.cli.options import AsJson, RunDir
 from gradledger.cli.output import show
-from gradledger.cli.whatif import Fresh, Settings, TrustEntry, arguments_of, step_progress
+from gradledger.cli.progress import executing
 from gradledger.ledger import open_ledger
 
 Behaviour = Annotated[
@@ -48,7 +49,7 @@ def influence(
     The run is executed forwards and backwards, and a few times with other weights to say how far
     the derivative can be believed. The result is stored beside the run, in RUN.replays.
     """
-    with open_ledger(run) as ledger, step_progress() as advance:
+    with open_ledger(run) as ledger, executing() as advance:
         answer = ledger.influence(
             behaviour,
             by=by,
@@ -58,7 +59,7 @@ def influence(
             stored=stored,
             fresh=fresh,
             trust_entry=trust_entry,
-            entry_arguments=arguments_of(settings),
+            entry_arguments=entry_arguments(settings),
             progress=advance,
         )
     return show(answer, as_json=as_json)

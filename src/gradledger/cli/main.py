@@ -11,11 +11,13 @@ from typer.main import get_command
 
 from gradledger import __version__
 from gradledger.cli.books import books
+from gradledger.cli.browse import describe, effects, examples, progress, visits
 from gradledger.cli.capability import capability, policies
 from gradledger.cli.decide import decide
 from gradledger.cli.demo import demo
 from gradledger.cli.diff import diff
 from gradledger.cli.doctor import doctor
+from gradledger.cli.erase import erase
 from gradledger.cli.evidence import absence, bundle, check, forget, receipt
 from gradledger.cli.exclude import exclude
 from gradledger.cli.first_use import first_use
@@ -26,7 +28,10 @@ from gradledger.cli.key import KEY_COMMANDS
 from gradledger.cli.orphans import orphans
 from gradledger.cli.output import EXIT_ERROR, complain, say, to_json
 from gradledger.cli.policy import POLICY_COMMANDS
+from gradledger.cli.replay import replay
 from gradledger.cli.report import report
+from gradledger.cli.serve import compare, runs, serve
+from gradledger.cli.spot_checks import answer, challenge
 from gradledger.cli.statement import STATEMENT_COMMANDS
 from gradledger.cli.states import states
 from gradledger.cli.steps import steps
@@ -40,11 +45,14 @@ from gradledger.query import inert
 
 #: The commands, in the order in which help lists them.
 COMMANDS = (
+    runs,
     info,
+    progress,
     steps,
     books,
     trace,
     follow,
+    effects,
     timeline,
     matrix,
     capability,
@@ -52,19 +60,28 @@ COMMANDS = (
     first_use,
     exclude,
     decide,
+    examples,
+    describe,
+    visits,
     states,
     diff,
     whatif,
     influence,
+    replay,
+    erase,
+    compare,
     orphans,
     report,
     verify,
+    challenge,
+    answer,
     doctor,
     receipt,
     bundle,
     absence,
     check,
     forget,
+    serve,
     demo,
 )
 

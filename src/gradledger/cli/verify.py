@@ -48,6 +48,15 @@ Example = Annotated[
     ),
 ]
 
+AnswerFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--answer",
+        metavar="FILE",
+        help="An answer to a challenge: compare what was executed again with the record.",
+    ),
+]
+
 
 def verify(
     run: RunDir,
@@ -57,6 +66,7 @@ def verify(
     witness: Witness = None,
     step: Step = None,
     example: Example = None,
+    answer: AnswerFile = None,
     as_json: AsJson = False,
 ) -> int:
     """Integrity: check the log, every file, and what the records say of each other.
@@ -71,6 +81,7 @@ def verify(
             witness=witness or (),
             step=step,
             example=example,
+            answer=answer,
             on_progress=tell,
         )
     if as_json:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+import yaml
 
+from gradledger.cli.loop import Command, Fresh, Name, Settings, TrustEntry, entry_arguments
 from gradledger.cli.options import (
     AsJson,
     ContentClass,
@@ -23,22 +21,27 @@ from gradledger.cli.options import (
     Where,
     filters,
 )
-from gradledger.cli.output import show
+from gradledger.cli.output import say, show
+from gradledger.cli.progress import executing
 from gradledger.errors import QueryError
 from gradledger.ledger import open_ledger
-from gradledger.query import HOW
+from gradledger.query import HOW, inert
+from gradledger.segment import cannot_read
 
 How = Annotated[
     str,
     typer.Option(
         "--how",
         metavar="NAME",
-        help=f"{' | '.join(HOW)}: execute the run again, the estimate of the books alone, or what "
-        "the derivatives stored by influence foretell.",
+        help=f"{' | '.join(HOW)}: execute the run again, or one estimate alone.",
     ),
 ]
 Nothing = Annotated[
     bool, typer.Option("--nothing", help="Change nothing: is the run the same bit for bit?")
+]
+Renormalise = Annotated[
+    bool,
+    typer.Option("--renormalise", help="Remove them, and let means run over what remains."),
 ]
 Factor = Annotated[
     float | None,
@@ -53,27 +56,68 @@ Profile = Annotated[
         "with commas.",
     ),
 ]
-TrustEntry = Annotated[
-    bool,
+ContentFile = Annotated[
+    Path | None,
     typer.Option(
-        "--trust-entry",
-        help="Import the training loop that the run names, which executes its code. Not needed "
-        "for the demo's own.",
+        "--content",
+        metavar="FILE",
+        help="Present the item of this .npz, .npy or .safetensors file in their place.",
     ),
 ]
-Settings = Annotated[
-    list[str] | None,
+ContentOf = Annotated[
+    str | None,
+    typer.Option("--content-of", metavar="EXAMPLE", help="Present this example in their place."),
+]
+PolicyFile = Annotated[
+    Path | None,
     typer.Option(
-        "--set",
-        metavar="NAME=VALUE",
-        help="Argument of the run's training loop, in place of the recorded one; may be repeated.",
+        "--policy", metavar="FILE", help="Do what this policy would have decided, on all examples."
     ),
 ]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Execute again although a result is stored.")]
+Steps = Annotated[
+    str | None,
+    typer.Option("--steps", metavar="FIRST:LAST", help="Only in these steps."),
+]
+PlanFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--plan",
+        metavar="FILE",
+        help="Several interventions in one run: a YAML or JSON list, as ledger.whatif takes it.",
+    ),
+]
+FromStep = Annotated[
+    int | None,
+    typer.Option(
+        "--from",
+        metavar="STEP",
+        help="Begin with the state after this step; 0 executes the whole run.",
+    ),
+]
+Page = Annotated[
+    Path | None,
+    typer.Option("--html", metavar="FILE", help="Write the answer as one self-contained page too."),
+]
+Check = Annotated[
+    int | None,
+    typer.Option(
+        "--check",
+        metavar="N",
+        help="Execute N sampled removals of single examples, and say how well the estimates agree.",
+    ),
+]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of the sample of --check.")]
+Strata = Annotated[
+    str, typer.Option("--strata", metavar="COLUMN", help="What the sample of --check is spread by.")
+]
+Processes = Annotated[
+    int, typer.Option("--processes", metavar="N", help="Processes that execute side by side.")
+]
 
 
 def whatif(
     run: RunDir,
+    command: Command = None,
     *,
     example: Example = None,
     source: Source = None,
@@ -82,52 +126,144 @@ def whatif(
     rule: Rule = None,
     where: Where = None,
     nothing: Nothing = False,
+    renormalise: Renormalise = False,
     factor: Factor = None,
     profile: Profile = None,
+    content: ContentFile = None,
+    content_of: ContentOf = None,
+    policy: PolicyFile = None,
+    steps: Steps = None,
+    plan: PlanFile = None,
     how: How = "replay",
     by: Unit = "block",
+    check: Check = None,
+    seed: Seed = 0,
+    strata: Strata = "class",
+    processes: Processes = 1,
+    name: Name = None,
     trust_entry: TrustEntry = False,
     settings: Settings = None,
     fresh: Fresh = False,
+    begin: FromStep = None,
+    page: Page = None,
     as_json: AsJson = False,
 ) -> int:
-    """Counterfactual: show what the model would be without examples, by executing the run again.
+    """Counterfactual: show what the model would be with examples removed, reweighted or exchanged.
 
-    The result is stored beside the run, in RUN.replays, and the same question is answered from
-    there. Executing needs gradledger[train] and the training loop that the run names.
+    The run is executed again; estimates stand beside it. The result is stored beside the run, in
+    RUN.replays, and the same question is answered from there. Executing needs gradledger[train]
+    and the training loop that the run names.
     """
     wanted: dict[str, Any] = dict(
         filters(where, source=source, license=license, content_class=content_class, rule=rule)
     )
     if example is not None:
         wanted["example"] = example
-    if bool(wanted) == nothing:
+    operations = {
+        "--renormalise": renormalise,
+        "--factor": factor is not None,
+        "--profile": profile is not None,
+        "--content": content is not None,
+        "--content-of": content_of is not None,
+    }
+    given = [name for name, is_given in operations.items() if is_given]
+    whole = {"--nothing": nothing, "--policy": policy, "--plan": plan, "--check": check}
+    alone = [name for name, value in whole.items() if value]
+    _refuse(wanted, given, alone)
+    with open_ledger(run) as ledger, executing() as advance:
+        loop: dict[str, Any] = {
+            "trust_entry": trust_entry,
+            "entry_arguments": entry_arguments(settings),
+            "progress": advance,
+        }
+        if check is not None:
+            answer = ledger.check_estimates(
+                check, seed=seed, strata=strata, processes=processes, fresh=fresh, **loop
+            )
+        else:
+            asked = _plan(plan) if plan else [_asked(wanted, factor, profile, content, content_of)]
+            if renormalise:
+                asked = [{"renormalise": wanted}]
+            if policy is not None:
+                asked = [{"policy": policy}]
+            if steps is not None:
+                asked = [{**item, "steps": _range(steps)} for item in asked]
+            answer = ledger.whatif(
+                interventions=asked,
+                how=how,
+                by=by,
+                fresh=fresh,
+                start=begin,
+                command=tuple(command or ()),
+                name=name,
+                **loop,
+            )
+        if page is not None:
+            ledger.page_of(answer).write(page)
+            say(f"written to {inert(page, 400)}")
+    return show(answer, as_json=as_json)
+
+
+def _refuse(wanted: dict[str, Any], given: list[str], alone: list[str]) -> None:
+    """Refuse more than one thing to do, or nothing to do it to."""
+    if len(given) > 1 or len(alone) > 1 or (given and alone):
         raise QueryError(
             "Q110",
-            observed="a selection and --nothing" if nothing else "no selection",
-            expected="filters for the examples that are removed, or --nothing",
+            observed=" and ".join([*given, *alone]),
+            expected="one of them; several in one run are a --plan",
+            where="whatif",
+        )
+    if bool(wanted) == bool(alone):
+        raise QueryError(
+            "Q110",
+            observed=f"a selection and {alone[0]}" if alone else "no selection",
+            expected="filters for chosen examples, or one of --nothing, --policy, --plan, --check",
             where="gradledger whatif",
         )
-    if factor is not None and profile is not None:
+
+
+def _asked(
+    wanted: dict[str, Any],
+    factor: float | None,
+    profile: str | None,
+    content: Path | None,
+    content_of: str | None,
+) -> dict[str, Any]:
+    if factor is not None:
+        return {"reweight": wanted, "factor": factor}
+    if profile is not None:
+        return {"reprofile": wanted, "profile": _weights(profile)}
+    if content is not None:
+        return {"substitute": wanted, "content": content}
+    if content_of is not None:
+        return {"substitute": wanted, "example": content_of}
+    return {"remove": wanted}
+
+
+def _plan(path: Path) -> list[dict[str, Any]]:
+    """Read a list of interventions."""
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise cannot_read(path, error) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        found = f"{type(error).__name__}"
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
         raise QueryError(
-            "Q110", observed="--factor and --profile", expected="one of both", where="whatif"
+            "Q110",
+            observed=f"{found!r:.100}",
+            expected="a list of interventions",
+            where=str(path),
+            hint='for example [{"remove": {"source": "a"}}, {"reweight": 7, "factor": 2}]',
         )
-    is_removal = factor is None and profile is None
-    with open_ledger(run) as ledger, step_progress() as advance:
-        answer = ledger.whatif(
-            remove=wanted if is_removal else None,
-            reweight=wanted if factor is not None else None,
-            factor=factor,
-            reprofile=wanted if profile is not None else None,
-            profile=_weights(profile) if profile else None,
-            how=how,
-            by=by,
-            trust_entry=trust_entry,
-            entry_arguments=arguments_of(settings),
-            fresh=fresh,
-            progress=advance,
-        )
-    return show(answer, as_json=as_json)
+    return found
+
+
+def _range(steps: str) -> tuple[int, int]:
+    first, _, last = steps.partition(":")
+    if not (first.isdecimal() and last.isdecimal()):
+        raise QueryError("Q110", observed=f"--steps {steps}", expected="FIRST:LAST", where="whatif")
+    return int(first), int(last)
 
 
 def _weights(profile: str) -> str | list[float]:
@@ -136,45 +272,3 @@ def _weights(profile: str) -> str | list[float]:
         return [float(part) for part in profile.split(",")]
     except ValueError:
         return profile
-
-
-def arguments_of(settings: list[str] | None) -> dict[str, str]:
-    """Return what ``--set`` gave, by name.
-
-    Raises:
-        QueryError: Q110 where an item is not NAME=VALUE or a name stands twice.
-    """
-    named: dict[str, str] = {}
-    for item in settings or []:
-        name, sign, value = item.partition("=")
-        if not sign or not name.isidentifier() or name in named:
-            raise QueryError(
-                "Q110",
-                observed=f"--set {item}",
-                expected="NAME=VALUE, each name once",
-                hint="for example --set cache=wheels",
-            )
-        named[name] = value
-    return named
-
-
-@contextmanager
-def step_progress() -> Iterator[Callable[[int, int], None]]:
-    """Draw a bar on stderr while a run is executed; nothing where nothing is."""
-    console = Console(stderr=True, highlight=False)
-    bar = Progress(
-        TextColumn("executing"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
-    task = bar.add_task("steps", total=None, visible=False)
-
-    def advance(step: int, num_steps: int) -> None:
-        bar.update(task, completed=step, total=num_steps, visible=True)
-
-    with bar:
-        yield advance

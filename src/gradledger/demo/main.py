@@ -29,6 +29,9 @@ from gradledger.replay import Settled, settle
 from gradledger.schema import Coverage
 from gradledger.segment import read_json, write_json
 
+#: A run below so many steps stores states more often than by default: in so many stretches.
+_SHORT, _NUM_STRETCHES = 100, 4
+
 
 @dataclass(frozen=True)
 class Demonstration:
@@ -39,12 +42,14 @@ class Demonstration:
         summary: What ``summary.json`` holds.
         data: What was trained on.
         training: The training, to be executed again.
+        decided_at: The moment at which the policy decided.
     """
 
     run_dir: Path
     summary: dict[str, Any]
     data: DemoData
     training: Training
+    decided_at: datetime
 
 
 def run(
@@ -113,6 +118,7 @@ def demonstrate(
         optimizer,
         policy=data.policy_path,
         on_imbalance="strict",
+        state_every=recipe.steps // _NUM_STRETCHES if recipe.steps < _SHORT else None,
         probes=probes,
         opening={"source": "random initialisation", "seed": recipe.seed},
         seeds={"model": recipe.seed, "order": recipe.seed},
@@ -138,7 +144,7 @@ def demonstrate(
     clock.lap("settling_seconds")
     summary = summarise(run_dir, recorder, settled, data, clock.laps)
     write_json(run_dir.with_name(run_dir.name + ".summary.json"), summary)
-    return Demonstration(run_dir, summary, data, training)
+    return Demonstration(run_dir, summary, data, training, now)
 
 
 def summarise(
@@ -202,8 +208,9 @@ def _clean(run_dir: Path) -> Path:
             hint="choose another directory with --out",
         )
     shutil.rmtree(run_dir)
-    if (replays := replays_folder(run_dir)).is_dir():
-        shutil.rmtree(replays)
+    for beside in (replays_folder(run_dir), run_dir.with_name(f"{run_dir.name}.erased")):
+        if beside.is_dir():
+            shutil.rmtree(beside)
     return run_dir
 
 

@@ -10,7 +10,9 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from gradledger.demo.absence import executed_removal, first_use, used_or_not
+from gradledger.demo.authority import refused_example, what_successor_changes, why_refused
 from gradledger.demo.behind import behind
+from gradledger.demo.erasing import erase_example, latest_example, removed_from_the_middle
 from gradledger.demo.present_probes import show_canary, tops_table
 from gradledger.ledger import Ledger, open_ledger
 from gradledger.query import Answer, Table, inert
@@ -55,8 +57,15 @@ def present(done: Demonstration, console: Console) -> None:
         _probes(ledger, done, console)
         _behind(ledger, done, console)
         _absence(ledger, package, done, console)
+        _erasure(ledger, done, console)
         _heading(console, "What was refused, and why?", f"gradledger decide {done.run_dir}")
         console.print(ledger.decisions())
+        _authority(done, console)
+        last = int(done.summary["steps"])
+        _heading(
+            console, "What changed from start to end?", f"gradledger diff {done.run_dir} 0 {last}"
+        )
+        console.print(_brief(ledger.diff(0, last), "units", "movers"))
         page = ledger.report("rights").write(
             done.run_dir.with_name(f"{done.run_dir.name}.rights.html")
         )
@@ -77,6 +86,43 @@ def _absence(ledger: Ledger, package: str, done: Demonstration, console: Console
     console.print(first_use(ledger, package))
     _heading(console, "Was this content used?", f"gradledger exclude {done.run_dir} --content FILE")
     used_or_not(ledger, done, console)
+
+
+def _erasure(ledger: Ledger, done: Demonstration, console: Console) -> None:
+    """Take one late example out: executed from the middle, as a page, then erased and certified."""
+    example, run_dir = latest_example(done.run_dir), done.run_dir
+    _heading(
+        console,
+        f"What would it be without example {example}?",
+        f"gradledger whatif {run_dir} --example {example} --html PAGE",
+    )
+    answer = removed_from_the_middle(ledger, example, done, console)
+    console.print(_brief(answer, "units", "observations"))
+    page = ledger.page_of(answer).write(run_dir.with_name(f"{run_dir.name}.whatif.html"))
+    console.print(f"With the texts that both models write: {page}", style="dim")
+    _heading(
+        console,
+        f"Take example {example} out, and prove it",
+        f"gradledger erase {run_dir} --example {example} --key {run_dir}.key --no-deny",
+    )
+    console.print(_brief(erase_example(ledger, example, done, console), "remains"))
+
+
+def _authority(done: Demonstration, console: Console) -> None:
+    """Explain a refusal, and compare the policy with a successor."""
+    example = refused_example(done.data)
+    _heading(
+        console,
+        f"Why was example {example} refused?",
+        f"gradledger policy explain --run {done.run_dir} --example {example}",
+    )
+    console.print(why_refused(done))
+    _heading(
+        console,
+        "What would a stricter policy decide?",
+        "gradledger policy diff policy.yaml policy-strict.yaml --on windows.jsonl",
+    )
+    console.print(what_successor_changes(done.data, done.decided_at))
 
 
 def _brief(answer: Answer, *names: str) -> Answer:

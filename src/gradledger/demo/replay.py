@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from gradledger.canon import record_digest
 from gradledger.demo.behaviours import demo_probes
 from gradledger.demo.data import DemoData, load_demo_data
+from gradledger.demo.generate import writers
 from gradledger.demo.manifest import default_cache
 from gradledger.demo.model import losses_per_window, recipe_of
 from gradledger.demo.train import Training
@@ -88,7 +89,8 @@ def training_loop(training: Training, data: DemoData) -> TrainingLoop:
     """Return what a replay executes and observes.
 
     Observed are the mean losses on the admitted windows that an intervention is about and on all
-    the others, in nats per token, and the probes of the demonstration, in nats.
+    the others, in nats per token, and the probes of the demonstration, in nats. Both models also
+    continue a few prompts.
     """
     behaviours = {probe.name: probe_observable(probe) for probe in demo_probes(data)}
 
@@ -100,7 +102,7 @@ def training_loop(training: Training, data: DemoData) -> TrainingLoop:
         losses = {name: _mean_loss(training, rows) for name, rows in parts.items() if rows}
         return losses | behaviours
 
-    return TrainingLoop(training.build, training.run, observables)
+    return TrainingLoop(training.build, training.run, observables, writers(data.tokenizer))
 
 
 def probe_observable(probe: Probe) -> Observable:

@@ -69,7 +69,8 @@ class Training:
             train_set, batch_size=recipe.batch, shuffle=True, drop_last=True, generator=generator
         )
         schedule = build_schedule(recipe, optimizer)
-        done = 0
+        recorder.track(schedule=schedule)
+        done = recorder.num_steps
         while done < recipe.steps:
             for batch in recorder.batches(loader):
                 with recorder.step(batch) as step:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from gradledger.evidence.check_erasure import erasure_objections
 from gradledger.evidence.dsse import Envelope
+from gradledger.evidence.erasure import ERASURE_TYPE
 from gradledger.evidence.model_digest import model_digest
 from gradledger.evidence.statements import POLICY_TYPE, PROVENANCE_TYPE, RESULT_TYPE
 from gradledger.log import VerifierKey
@@ -14,6 +16,7 @@ from gradledger.query import inert
 from gradledger.verify import Finding
 
 _NAMES: Final[dict[str, str]] = {
+    ERASURE_TYPE: "that examples were erased from a model",
     POLICY_TYPE: "the admission policies of a run",
     PROVENANCE_TYPE: "how a model was trained",
     RESULT_TYPE: "the result of a verification",
@@ -49,6 +52,12 @@ def check_statement(
     if kind not in _NAMES:
         known = ", ".join(_NAMES)
         findings.append(Finding("V861", "predicateType", inert(kind), known))
+    if kind == ERASURE_TYPE:
+        fits = "a certificate that fits itself"
+        findings += [
+            Finding("V861", "predicate", inert(text, 300), fits)
+            for text in erasure_objections(record)
+        ]
     if model is not None:
         findings += _check_model(record, model)
     by = ", ".join(inert(key.name) for key in signers)

@@ -13,6 +13,7 @@ from gradledger.examine.finding import LIMITS, Finding
 from gradledger.examine.trial import middle
 from gradledger.query import Column, Table
 from gradledger.recorder.groups import Grouping
+from gradledger.recorder.schedule import StateSchedule
 from gradledger.schema import BOOKS, STEPS, VISITS
 
 #: Bytes of one value of each logical type, before compression; text is a fingerprint.
@@ -71,7 +72,7 @@ def disk_table(
     *,
     level: str,
     update_norms: bool,
-    state_every: int,
+    schedule: StateSchedule,
     steps: int | None,
 ) -> tuple[Table, float | None]:
     """Return bytes per step and for the whole run, and the sum for the run."""
@@ -90,7 +91,7 @@ def disk_table(
     ]
     whole = None
     if trial.state_bytes:
-        states = 2 + (steps // state_every if steps and state_every else 0)
+        states = schedule.num_states(steps or 0)
         rows.append(
             (f"model states ({states})", None, None, None, states * trial.state_bytes / 2**20)
         )

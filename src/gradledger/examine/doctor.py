@@ -21,6 +21,7 @@ from gradledger.examine.plan import Plan
 from gradledger.examine.trial import middle, run_trial
 from gradledger.policy import Policy
 from gradledger.query import Answer, Table
+from gradledger.recorder.schedule import StateSchedule
 from gradledger.state.torch_state import preserved_rng
 
 
@@ -38,7 +39,8 @@ def doctor(
     unattributed: Sequence[str] = (),
     accept_coupled: bool = False,
     update_norms: bool = False,
-    state_every: int = 0,
+    state_every: int | None = None,
+    state_keep: int | None = None,
 ) -> Answer:
     """Examine a model and its optimizer before they are recorded.
 
@@ -59,6 +61,7 @@ def doctor(
         accept_coupled: Go on although rows influence each other.
         update_norms: Book the norm of every accrual entry too.
         state_every: Store the model state every so many steps; 0 for first and last only.
+        state_keep: States that stay between the first and the last at most; 0 for all.
 
     Returns:
         An answer whose main table holds the findings, each with its next step.
@@ -82,6 +85,7 @@ def doctor(
         accept_coupled=accept_coupled,
         update_norms=update_norms,
         state_every=state_every,
+        state_keep=state_keep,
     )
     bodies: list[MicroBody] = []
     early: list[Finding] = []
@@ -143,7 +147,7 @@ def examine(
             trial,
             level=plan.level,
             update_norms=plan.update_norms,
-            state_every=plan.state_every,
+            schedule=StateSchedule.of(plan.state_every, plan.state_keep),
             steps=plan.steps,
         )
         tables += [*([table] if trial.num_visits else []), *profiles_table(seen)]

@@ -24,6 +24,7 @@ class Plan:
         accept_coupled: As for ``record``.
         update_norms: As for ``record``.
         state_every: As for ``record``.
+        state_keep: As for ``record``.
     """
 
     run_dir: Path = Path()
@@ -35,4 +36,5 @@ class Plan:
     unattributed: Sequence[str] = ()
     accept_coupled: bool = False
     update_norms: bool = False
-    state_every: int = 0
+    state_every: int | None = None
+    state_keep: int | None = None

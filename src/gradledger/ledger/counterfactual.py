@@ -1,30 +1,26 @@
-"""Questions on what did not happen: one intervention, executed or estimated."""
+"""Questions on what did not happen: interventions, executed or estimated."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from gradledger.errors import QueryError
 from gradledger.ledger.entry import load_loop, load_replay
+from gradledger.ledger.script import run_script
 from gradledger.query import (
     HOW,
+    OPERATIONS,
     Answer,
     Records,
+    Selection,
     allowed,
-    in_words,
-    predictions,
-    selected_examples,
-    stored_behaviours,
+    resolve,
     stored_result,
     whatif,
-    words,
 )
-from gradledger.schema import Intervention, Remove, Reprofile, Reweight
-
-#: Filters by column, or the number, id or key of one example.
-Selection = Mapping[str, Any] | int | str
+from gradledger.schema import Intervention, Substitute, parts_of
 
 
 class Counterfactuals:
@@ -36,129 +32,202 @@ class Counterfactuals:
         self,
         remove: Selection | None = None,
         *,
+        renormalise: Selection | None = None,
         reweight: Selection | None = None,
         factor: float | None = None,
         reprofile: Selection | None = None,
         profile: str | Sequence[float] | None = None,
+        substitute: Selection | None = None,
+        content: Any = None,
+        example: int | str | None = None,
+        policy: str | Path | None = None,
+        steps: tuple[int, int] | None = None,
+        interventions: Sequence[Mapping[str, Any]] | None = None,
         how: str = "replay",
         by: str = "block",
         build: Callable[[], Any] | None = None,
         train: Callable[[Any], None] | None = None,
         observe: Any = None,
+        generate: Mapping[str, Callable[[Any], str]] | None = None,
+        command: Sequence[str] = (),
+        name: str | None = None,
         trust_entry: bool = False,
         entry_arguments: Mapping[str, Any] | None = None,
         fresh: bool = False,
+        start: int | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Answer:
-        """Counterfactual: what the model would be with one thing done to chosen examples.
+        """Counterfactual: what the model would be with something done to chosen examples.
 
-        The run is executed again in its recorded order, from its opening state, with the recorded
-        learning rates and random numbers. A removal gives the examples weight 0 in every group;
-        loss denominators and batch positions stay. Nothing in the run changes: the result is kept
-        beside it, in ``RUN.replays``, and the same question is answered from there.
+        The run is executed again in its recorded order, with the recorded learning rates and
+        random numbers. A removal gives the examples weight 0 in every group; loss denominators and
+        batch positions stay. Nothing in the run changes: the result is kept beside it, in
+        ``RUN.replays``, and the same question is answered from there.
 
         Args:
             remove: Filters by column, such as ``{"package": "requests"}``, or one example. Empty
                 filters change nothing: the run again, bit for bit.
+            renormalise: In place of ``remove``: removed, and means over a micro-batch run over what
+                remains.
             reweight: In place of ``remove``: selection whose weight is multiplied by ``factor``.
             factor: At least 0.
             reprofile: In place of ``remove``: selection held to another ``profile``.
             profile: Name of a profile of the run, or one weight per block from input to output.
-            how: ``replay`` executes; ``ledger`` gives the estimate of the books alone, ``adjoint``
-                the prediction of the derivatives that ``influence`` has stored.
+            substitute: In place of ``remove``: selection that gets other content of the same form.
+            content: That content: an item as the data set yields it, a file that holds one, or one
+                item by example number.
+            example: In place of ``content``: the example whose content is taken.
+            policy: In place of ``remove``: a policy document; what it would have refused is
+                removed, what it would hold to another profile is held to it.
+            steps: First and last step in which it holds; by default the whole run.
+            interventions: In place of all these: several of them in one run, each a mapping with
+                the same names, such as ``{"reweight": {"source": "a"}, "factor": 2}``.
+            how: ``replay`` executes; any other name gives that estimate alone.
             by: ``block`` or ``group``.
             build: Builds model and optimizer as the run did; by default what the run names.
             train: The training loop that was recorded; it does not close the recorder.
             observe: Figures of the final model: name -> function of the model; probes; or a
                 function that returns such a mapping for the numbers of the chosen examples.
+            generate: Texts of the final model: prompt -> function of the model.
+            command: In place of ``build`` and ``train``: the words that start the script that was
+                recorded; it cannot be observed, and exchanges content with other examples alone.
+            name: Directory that the script records to now, where its last part is another.
             trust_entry: Import the entry that the run names although it is not this package's own.
             entry_arguments: Take the place of recorded arguments of the entry.
             fresh: Execute again although a result is stored.
-            progress: Called after every step with its number and the number of steps.
+            start: Step of the stored state to begin with; by default the last one before the first
+                affected visit, 0 for the whole run.
+            progress: Called after every step with how many are executed and how many are to be.
 
         Raises:
-            QueryError: Q105 column, Q108 nothing matches, Q109 package, Q110 argument, Q133 not
-                closed.
-            ReplayError: The run cannot be executed again (R101 to R105), the intervention would
-                not be exact (R131, R132), or the training loop cannot be had (R133 to R135).
+            QueryError: Q105 column, Q106 steps, Q108 nothing matches, Q109 package, Q110 argument,
+                Q131 content, Q132 salts, Q133 not closed.
+            PolicyError: The policy cannot be read, or reads what was not recorded.
+            ReplayError: The run cannot be executed again (R101 to R105, R141, R142), the
+                intervention would not be exact (R131, R132, R151 to R154, R156), or the training
+                loop cannot be had (R133 to R135).
         """
         allowed("how", how, HOW)
-        given = {"remove": remove, "reweight": reweight, "reprofile": reprofile}
-        chosen = {name: value for name, value in given.items() if value is not None}
-        if len(chosen) != 1:
-            raise _argument(", ".join(chosen) or "no intervention", "one of " + ", ".join(given))
-        filters = _filters(next(iter(chosen.values())))
-        examples = selected_examples(self._records, filters)
-        intervention = self._intervention(next(iter(chosen)), examples, factor, profile)
-        if how == "adjoint":
-            names = stored_behaviours(self._records)
-            label = in_words(intervention, words(filters))
-            return predictions(self._records, intervention, label, names or ["any behaviour"])
+        beside = {
+            "factor": factor,
+            "profile": profile,
+            "content": content,
+            "example": example,
+            "steps": steps,
+        }
+        given = {
+            "remove": remove,
+            "renormalise": renormalise,
+            "reweight": reweight,
+            "reprofile": reprofile,
+            "substitute": substitute,
+            "policy": policy,
+        }
+        resolved = resolve(self._records, _asked(given, beside, interventions))
         result = None
         if how == "replay":
-            result = None if fresh else stored_result(self._records, intervention)
-            if result is None or observe is not None:
-                loop = self._loop(build, train, observe, entry_arguments, trust=trust_entry)
-                result = load_replay().counterfactual(
-                    self._records, intervention, loop, fresh=fresh, progress=progress
+            result = None if fresh else stored_result(self._records, resolved.intervention)
+            if result is None or observe is not None or generate is not None:
+                loop = {
+                    "build": build,
+                    "train": train,
+                    "observe": observe,
+                    "generate": generate,
+                    "command": command,
+                    "name": name,
+                    "trust_entry": trust_entry,
+                    "entry_arguments": entry_arguments,
+                }
+                result = self._counterfactual(
+                    resolved.intervention, loop, fresh=fresh, start=start, progress=progress
                 )
-        return whatif(self._records, intervention, words(filters), result, by=by)
+        return whatif(self._records, resolved, result, by=by, how=how)
+
+    def _counterfactual(
+        self,
+        intervention: Intervention,
+        loop: Mapping[str, Any],
+        *,
+        fresh: bool = False,
+        start: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> dict[str, Any]:
+        """Execute an intervention with whichever loop there is; return its result."""
+        if not loop.get("command"):
+            found: dict[str, Any] = load_replay().counterfactual(
+                self._records,
+                intervention,
+                self._loop(**loop),
+                fresh=fresh,
+                start=start,
+                progress=progress,
+            )
+            return found
+        task = {
+            "name": "counterfactual",
+            "intervention": intervention.to_dict(),
+            "fresh": fresh,
+            "start": start,
+        }
+        if any(isinstance(part, Substitute) and part.items for part in parts_of(intervention)):
+            raise _argument("content with a script", "another example, whose content is taken")
+        return self._in_script(task, loop, progress)
+
+    def _in_script(
+        self,
+        task: Mapping[str, Any],
+        loop: Mapping[str, Any],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> dict[str, Any]:
+        """Perform a task by starting the user's script."""
+        own = [name for name in ("build", "train", "observe", "generate") if loop.get(name)]
+        if own:
+            raise _argument(f"{own[0]} with a script", "a script, or build and train")
+        return run_script(
+            self._records.path, task, loop["command"], name=loop.get("name"), progress=progress
+        )
 
     def _loop(
         self,
-        build: Any,
-        train: Any,
-        observe: Any,
-        arguments: Mapping[str, Any] | None,
         *,
-        trust: bool,
+        build: Any = None,
+        train: Any = None,
+        observe: Any = None,
+        generate: Any = None,
+        trust_entry: bool = False,
+        entry_arguments: Mapping[str, Any] | None = None,
+        command: Sequence[str] = (),
+        name: str | None = None,
     ) -> Any:
+        del command, name
         replay = load_replay()
         by_selection = callable(observe) and not hasattr(observe, "loss")
         figures = observe if by_selection else replay.named_observables(observe)
-        if build is not None and train is not None:
-            return replay.TrainingLoop(build, train, figures)
-        if build is not None or train is not None:
+        if (build is None) != (train is None):
             raise _argument("build or train alone", "both, or neither")
-        loop = load_loop(self._records, trust=trust, arguments=arguments)
-        return replay.TrainingLoop(loop.build, loop.train, figures) if figures else loop
-
-    def _intervention(
-        self,
-        operation: str,
-        examples: tuple[int, ...],
-        factor: float | None,
-        profile: str | Sequence[float] | None,
-    ) -> Intervention:
-        if (factor is not None) != (operation == "reweight"):
-            raise _argument(f"factor={factor} with {operation}", "a factor with reweight alone")
-        if (profile is not None) != (operation == "reprofile"):
-            raise _argument(f"profile={profile!r}", "a profile with reprofile alone")
-        if factor is not None:
-            _check_weights([factor])
-            return Reweight(examples, float(factor))
-        if profile is not None:
-            return Reprofile(examples, self._weights(profile))
-        return Remove(examples)
-
-    def _weights(self, profile: str | Sequence[float]) -> tuple[float, ...]:
-        blocks, known = self._records.begin.blocks, self._records.profiles
-        if isinstance(profile, str):
-            return tuple(known[allowed("profile", profile, sorted(known))])
-        if len(profile) != len(blocks):
-            raise _argument(f"{len(profile)} weights", f"{len(blocks)}: {', '.join(blocks)}")
-        return _check_weights(profile)
+        if build is not None:
+            return replay.TrainingLoop(build, train, figures, dict(generate or {}))
+        loop = load_loop(self._records, trust=trust_entry, arguments=entry_arguments)
+        return replay.TrainingLoop(
+            loop.build, loop.train, figures or loop.observe, dict(generate or loop.generate)
+        )
 
 
-def _check_weights(weights: Sequence[float]) -> tuple[float, ...]:
-    for weight in weights:
-        if not math.isfinite(weight) or weight < 0:
-            raise _argument(f"weight {weight}", "finite numbers of at least 0")
-    return tuple(float(weight) for weight in weights)
-
-
-def _filters(selection: Selection) -> dict[str, Any]:
-    return dict(selection) if isinstance(selection, Mapping) else {"example": selection}
+def _asked(
+    given: Mapping[str, Any],
+    beside: Mapping[str, Any],
+    interventions: Sequence[Mapping[str, Any]] | None,
+) -> list[dict[str, Any]]:
+    """Return what is asked as mappings with one operation each."""
+    chosen = {name: value for name, value in given.items() if value is not None}
+    further = {name: value for name, value in beside.items() if value is not None}
+    if interventions is not None:
+        if chosen or further:
+            raise _argument(", ".join([*chosen, *further]), "interventions alone")
+        return [dict(item) for item in interventions]
+    if len(chosen) != 1:
+        raise _argument(", ".join(chosen) or "no intervention", "one of " + ", ".join(OPERATIONS))
+    return [{**chosen, **further}]
 
 
 def _argument(observed: str, expected: str) -> QueryError:

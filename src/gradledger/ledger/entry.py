@@ -17,8 +17,8 @@ from gradledger.query import Records
 #: Entries that come with this package; their arguments are checked by themselves.
 OWN_ENTRIES: Final[frozenset[str]] = frozenset({"gradledger.demo.replay:entry"})
 
-#: Lengths of what an entry may return instead of a TrainingLoop: build, train and, last, observe.
-_PARTS: Final = (2, 3)
+#: Lengths of what an entry may return in place of a TrainingLoop: build, train, observe, generate.
+_PARTS: Final = (2, 3, 4)
 
 
 def load_replay() -> Any:
@@ -52,7 +52,13 @@ def _load(name: str) -> Any:
         ) from missing
 
 
-def load_loop(records: Records, *, trust: bool, arguments: Mapping[str, Any] | None = None) -> Any:
+def load_loop(
+    records: Records,
+    *,
+    trust: bool,
+    arguments: Mapping[str, Any] | None = None,
+    entry: str | None = None,
+) -> Any:
     """Import the entry that a run names and call it.
 
     Args:
@@ -60,6 +66,7 @@ def load_loop(records: Records, *, trust: bool, arguments: Mapping[str, Any] | N
         trust: Whether code that the run names may be imported though this package does not bring
             it along.
         arguments: Take the place of recorded arguments of the same name.
+        entry: ``package.module:function`` in place of the one that the run names.
 
     Returns:
         A ``TrainingLoop``.
@@ -70,6 +77,9 @@ def load_loop(records: Records, *, trust: bool, arguments: Mapping[str, Any] | N
         QueryError: A package is missing. Code Q109.
     """
     where = str(records.path)
+    if entry is not None:
+        loop = _function(entry, where)(**(arguments or {}))
+        return _loop(load_replay().TrainingLoop, loop, entry, where)
     named = records.begin.settings.get("replay")
     if not isinstance(named, dict) or not isinstance(named.get("entry"), str):
         raise ReplayError(
@@ -79,7 +89,7 @@ def load_loop(records: Records, *, trust: bool, arguments: Mapping[str, Any] | N
             where=where,
             hint="pass build= and train= to ledger.whatif",
         )
-    entry = named["entry"]
+    entry = str(named["entry"])
     if entry not in OWN_ENTRIES and not trust:
         raise ReplayError(
             "R133",

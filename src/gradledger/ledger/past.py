@@ -7,10 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from gradledger.errors import QueryError
+from gradledger.evidence import thin_states
 from gradledger.ledger.filters import named_filters
 from gradledger.ledger.verification import verify_run
-from gradledger.log import VerifierKey
-from gradledger.query import Answer, Records, Sought, Texts, diff, exclude, first_use, states
+from gradledger.log import SigningKey, VerifierKey, signing_key
+from gradledger.query import (
+    Answer,
+    Records,
+    Sought,
+    Texts,
+    diff,
+    exclude,
+    first_use,
+    states,
+    thinned,
+)
 from gradledger.verify import Report
 
 
@@ -95,6 +106,29 @@ class Past:
             check: Digest every file again.
         """
         return states(self._records, check=check)
+
+    def thin_states(self, keep: int = 3, *, key: SigningKey | str | Path | None = None) -> Answer:
+        """State: remove stored model states until a few are left; the log says which went.
+
+        What is referenced stays: the opening and the last state, ends of settled and probed
+        intervals, states that a resume went on from.
+
+        Args:
+            keep: States that stay besides those, evenly spread; 0 or more.
+            key: Key file that signs the log, where it is signed; None takes that of the
+                environment variable ``GRADLEDGER_KEY``.
+
+        Raises:
+            QueryError: ``keep`` is negative. Code Q110.
+            StorageError: The run is not closed (S110), or somebody writes it (S111).
+            LogError: The log is signed with another key. Code L136.
+        """
+        if keep < 0:
+            raise QueryError(
+                "Q110", observed=f"keep={keep}", expected="0 or more", where="states --thin"
+            )
+        done = thin_states(self._records.path, keep, signing_key(key))
+        return thinned(self._records, done.removed, done.kept, done.num_bytes)
 
     def diff(self, start: int, stop: int, *, by: str = "block", who: str | None = None) -> Answer:
         """State: compare the model after one step with a later one, and name who moved it.

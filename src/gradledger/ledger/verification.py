@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from gradledger.errors import LogError, QueryError
+from gradledger.evidence import check_erasures
 from gradledger.log import LogReader, QuorumPolicy, VerifierKey, has_log
 from gradledger.report import SignedLog
-from gradledger.verify import Report, Scope, check_run
+from gradledger.verify import Report, Scope, check_answer, check_run
 
 
 def verify_run(
@@ -19,6 +21,7 @@ def verify_run(
     witness: Sequence[str | Path] = (),
     step: int | None = None,
     example: int | None = None,
+    answer: str | Path | None = None,
     on_progress: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """Check everything that can be checked without executing anything; needs no torch.
@@ -31,6 +34,7 @@ def verify_run(
         witness: Folders of witnesses: what each saw last must be part of the log.
         step: Check only the log, and what concerns this step.
         example: Check only the log and the files, and what concerns this example.
+        answer: File of an answer to a challenge, to be compared with the record too.
         on_progress: Told in a few words what is checked next.
 
     Returns:
@@ -49,7 +53,7 @@ def verify_run(
             expected="one of them, from 0",
             where="verify",
         )
-    return check_run(
+    report = check_run(
         Path(run_dir),
         [_key(key) for key in keys],
         QuorumPolicy.read(Path(quorum)) if quorum is not None else None,
@@ -57,6 +61,15 @@ def verify_run(
         scope=Scope(step, example),
         on_progress=on_progress,
     )
+    if not given:
+        on_progress("certificates of erasure")
+        found = check_erasures(Path(run_dir))
+        report = replace(report, findings=(*report.findings, *found))
+    if answer is not None:
+        on_progress("answer")
+        compared = check_answer(Path(run_dir), Path(answer))
+        report = replace(report, findings=(*report.findings, *compared))
+    return report
 
 
 def signed_log_of(run_dir: Path) -> SignedLog | None:

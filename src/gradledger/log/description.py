@@ -13,7 +13,7 @@ from typing import Any, Final
 from gradledger.canon import canonical_json, parse_json
 from gradledger.errors import InputError, LogError
 from gradledger.log.keys import KeyKind, VerifierKey
-from gradledger.log.names import check_name
+from gradledger.log.names import check_name, first_odd
 from gradledger.segment import cannot_read, write_bytes_atomic
 
 LOG_FOLDER: Final = "log"
@@ -61,7 +61,8 @@ class LogDescription:
         except (InputError, LogError, TypeError, ValueError, KeyError) as error:
             raise _malformed(str(error).splitlines()[0][:200]) from error
         if bytes(found) != content:
-            raise _malformed("another spelling of the same record")
+            place = first_odd(bytes(found), content)
+            raise _malformed(f"another spelling of the same record at byte {place}")
         return found
 
     def write(self, log_dir: Path) -> None:
@@ -100,8 +101,12 @@ def _from_record(record: Any) -> LogDescription:
     if not isinstance(record, dict) or record["format"] != LOG_FORMAT:
         message = f"not a {LOG_FORMAT}"
         raise ValueError(message)
-    origin = check_name(record["origin"], DESCRIPTION_NAME)
-    keys = tuple(VerifierKey.parse(text) for text in record["verifier_keys"])
+    origin, listed = record["origin"], record["verifier_keys"]
+    if not isinstance(listed, list) or not all(isinstance(text, str) for text in [origin, *listed]):
+        message = "an origin or keys that are no text"
+        raise TypeError(message)
+    check_name(origin, DESCRIPTION_NAME)
+    keys = tuple(VerifierKey.parse(text) for text in listed)
     if any(key.name != origin or key.kind is not KeyKind.LOG for key in keys):
         message = "a key of another name or kind"
         raise ValueError(message)

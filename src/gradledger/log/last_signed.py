@@ -16,6 +16,7 @@ from gradledger.canon import canonical_json, parse_json
 from gradledger.errors import InputError, LogError
 from gradledger.log.checkpoint import Checkpoint
 from gradledger.log.keys import SigningKey
+from gradledger.log.names import first_odd
 from gradledger.merkle import HASH_BYTES, NodeReader, tree_root
 from gradledger.segment import cannot_read, write_bytes_atomic
 
@@ -54,9 +55,11 @@ class LastSigned:
                 str(record["origin"]), int(record["tree_size"]), bytes.fromhex(record["root_hash"])
             )
         except (InputError, TypeError, ValueError, KeyError) as error:
-            raise _malformed("another form", where) from error
-        if bytes(found) != content or found.size < 0 or len(found.root) != HASH_BYTES:
-            raise _malformed("another spelling", where)
+            raise _malformed(f"another form: {error}".splitlines()[0][:200], where) from error
+        if bytes(found) != content:
+            raise _malformed(f"another spelling at byte {first_odd(bytes(found), content)}", where)
+        if found.size < 0 or len(found.root) != HASH_BYTES:
+            raise _malformed(f"size {found.size}, root hash {found.root.hex()}", where)
         return found
 
 

@@ -1,4 +1,4 @@
-"""Names in a log: the origin that identifies it, and the names of keys."""
+"""Names in a log: the origin that identifies it, the names of keys, and of odd places in a text."""
 
 from __future__ import annotations
 
@@ -33,3 +33,10 @@ def check_name(name: str, where: str) -> str:
             hint="take a form like example.org/runs/7; nothing need answer there",
         )
     return name
+
+
+def first_odd(expected: bytes, found: bytes) -> int:
+    """Return the first byte in which two texts differ, or the length of the shorter."""
+    pairs = enumerate(zip(expected, found, strict=False))
+    shorter = min(len(expected), len(found))
+    return next((place for place, (one, two) in pairs if one != two), shorter)

@@ -31,7 +31,9 @@ from gradledger.log.run_leaves import (
 )
 from gradledger.log.writer import Log
 from gradledger.schema import (
+    THINNED,
     DerivedLeaf,
+    ErasureLeaf,
     FilesLeaf,
     Leaf,
     ResumeLeaf,
@@ -135,6 +137,22 @@ class RunLog:
         if f"{state_folder(step)}/{STATE_RECORD}" not in self._named:
             self._append(state_leaf(self.run_dir, self.run_id, step))
 
+    def add_thinned(self, step: int, reason: str) -> None:
+        """Append that a stored model state goes because there are enough of them.
+
+        Raises:
+            StorageError: The disk refuses. Code S112.
+        """
+        self._append(
+            ErasureLeaf(
+                run_id=self.run_id,
+                recorded_at=_now(),
+                what=THINNED,
+                scope=state_folder(step),
+                reason=reason,
+            )
+        )
+
     def add_commitments(self, values: Mapping[str, Iterable[bytes]]) -> None:
         """Seal the commitments of every source, and append their leaves.
 
@@ -224,6 +242,8 @@ class RunLog:
             self._named.add(file.path)
             if isinstance(leaf, ResumeLeaf):
                 self._named.discard(place_before(file.path))
+        if isinstance(leaf, ErasureLeaf) and leaf.what == THINNED:
+            self._named = {path for path in self._named if not path.startswith(f"{leaf.scope}/")}
         self._ended |= isinstance(leaf, RunEndLeaf)
 
 

@@ -88,6 +88,24 @@ def sources_of(records: Records) -> list[str]:
     return _sources(records)
 
 
+def salts_of(records: Records) -> Mapping[str, bytes]:
+    """Return the salt of every source that has one.
+
+    Raises:
+        QueryError: The run's salts are not there or not readable. Code Q132.
+    """
+    return _salts(records)
+
+
+def source_of_examples(records: Records) -> dict[int, str]:
+    """Return the source of every example, as its commitment is keyed."""
+    if "source" not in metadata_columns(records):
+        rows = records.ask("SELECT example FROM examples")
+        return {int(row[0]): _NO_SOURCE for row in rows}
+    rows = records.ask("SELECT example, coalesce(CAST(source AS VARCHAR), 'None') FROM examples")
+    return {int(example): str(source) for example, source in rows}
+
+
 def _salts(records: Records) -> Mapping[str, bytes]:
     place = records.path.joinpath(*_SALTS)
     try:

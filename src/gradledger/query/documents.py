@@ -6,9 +6,10 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from gradledger.errors import QueryError
+from gradledger.query.field_types import misfit
 from gradledger.schema import (
     FORMAT,
     Coverage,
@@ -18,6 +19,8 @@ from gradledger.schema import (
     RunEnd,
     TensorRecord,
 )
+
+T = TypeVar("T")
 
 
 def read_begin(root: Path) -> RunBegin:
@@ -48,8 +51,8 @@ def read_begin(root: Path) -> RunBegin:
         parts["groups"] = tuple(_group(group) for group in parts["groups"])
         parts["blocks"] = tuple(parts["blocks"])
         parts["coverage"] = _coverage(parts["coverage"])
-        return RunBegin(**_known(RunBegin, parts))
-    except (KeyError, TypeError, ValueError) as error:
+        return _fitting(RunBegin(**_known(RunBegin, parts)), place)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(place, f"{type(error).__name__}: {error}") from error
 
 
@@ -64,7 +67,7 @@ def read_end(root: Path) -> RunEnd | None:
         return None
     parts = _load(place)
     try:
-        return RunEnd(**_known(RunEnd, parts))
+        return _fitting(RunEnd(**_known(RunEnd, parts)), place)
     except TypeError as error:
         raise _damaged(place, str(error)) from error
 
@@ -80,7 +83,7 @@ def read_resumes(root: Path) -> tuple[Resume, ...]:
         parts = _load(place)
         try:
             lists = {name: tuple(parts[name]) for name in ("moved", "passed_over")}
-            found.append(Resume(**{**_known(Resume, parts), **lists}))
+            found.append(_fitting(Resume(**{**_known(Resume, parts), **lists}), place))
         except (KeyError, TypeError) as error:
             raise _damaged(place, f"{type(error).__name__}: {error}") from error
     return tuple(found)
@@ -108,6 +111,13 @@ def _load(place: Path) -> dict[str, Any]:
     if not isinstance(parts, dict):
         raise _damaged(place, f"a {type(parts).__name__}")
     return parts
+
+
+def _fitting(record: T, place: Path) -> T:
+    """Return the record if every member is of its declared type."""
+    if found := misfit(record):
+        raise _damaged(place, found)
+    return record
 
 
 def _known(kind: type, parts: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ it.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -16,13 +15,17 @@ from numpy.typing import NDArray
 
 from gradledger.query.answer import Answer, Column, Table
 from gradledger.query.capability import UNIT_KEYS
-from gradledger.query.derivatives import StoredDerivatives, needed_derivatives
+from gradledger.query.derivatives import (
+    StoredDerivatives,
+    stored_behaviours,
+    stored_derivatives,
+)
 from gradledger.query.measures import ValueSql
 from gradledger.query.names import allowed
 from gradledger.query.ranking import ORDERS, Ranked, rank_values
 from gradledger.query.records import Records
 from gradledger.query.selection import key_of
-from gradledger.schema import Intervention
+from gradledger.schema import Intervention, Renormalise, Substitute, changed_weights, parts_of
 
 _SIGN: Final = (
     "influence: first-order effect of the weights on the behaviour; removing changes it by minus "
@@ -32,9 +35,6 @@ _EXACT: Final = (
     "prediction: the exact derivative through the recorded run, optimizer state and clipping "
     "included; only a replay shows what a removal does"
 )
-
-#: Half width of a nominal 90 % interval in root mean squares of the calibration.
-_NOMINAL: Final = 1.645
 
 _RELATION: Final = "gradledger_derivatives"
 _SQL: Final = ValueSql(
@@ -88,32 +88,57 @@ def influence(
     )
 
 
-def predicted_change(
-    records: Records, found: StoredDerivatives, intervention: Intervention
-) -> float | None:
-    """Return the first-order change of a behaviour under an intervention.
+def predicted_changes(records: Records, intervention: Intervention) -> dict[str, float]:
+    """Return first-order changes of the behaviours of which derivatives are stored.
 
     Args:
         records: The run.
-        found: Derivatives of the behaviour.
         intervention: What is done, to which examples.
 
     Returns:
-        The change; ``None`` where the derivatives do not fit the parameter groups of the run.
+        Behaviour -> change; none where content changes, or weights by tokens, which derivatives by
+        weights do not tell.
     """
+    parts = parts_of(intervention)
+    if any(isinstance(part, Substitute) for part in parts) or any(
+        isinstance(part, Renormalise) and part.by == "tokens" for part in parts
+    ):
+        return {}
+    if records.end is None:
+        return {}
+    found = {}
+    for name in stored_behaviours(records):
+        stored = stored_derivatives(records, name)
+        if stored is not None:
+            found[name] = predicted_change(records, stored, intervention)
+    return found
+
+
+def predicted_change(
+    records: Records, found: StoredDerivatives, intervention: Intervention
+) -> float:
+    """Return the first-order change of a behaviour: weight by weight, derivative times change."""
     place = {block: index for index, block in enumerate(records.begin.blocks)}
-    groups = [g for g in records.begin.groups if g.role == "parameters"]
-    if found.by_group.shape[1] != len(groups):
-        return None
-    chosen = np.isin(found.visits["example"], np.asarray(intervention.examples, np.int64))
+    groups = [group for group in records.begin.groups if group.role == "parameters"]
     blocks = np.asarray([place[group.block] for group in groups])
-    total = 0.0
     profile_of = dict(records.ask("SELECT decision, profile FROM decisions"))
-    for decision in np.unique(found.visits["decision"][chosen]):
-        rows = chosen & (found.visits["decision"] == decision)
-        old = records.profiles.get(str(profile_of.get(int(decision))), [1.0] * len(place))
-        change = np.asarray(intervention.applied(old)) - np.asarray(old)
-        total += float(found.by_group[rows].astype(np.float64).sum(0) @ change[blocks])
+    full, wanted = [1.0] * len(place), frozenset(intervention.examples)
+    visits = found.visits
+    together = np.stack([visits["step"], visits["micro_batch"]], 1)
+    bounds = np.flatnonzero(np.any(np.diff(together, axis=0), axis=1)) + 1
+    total = 0.0
+    for rows in np.split(np.arange(len(together)), bounds):
+        examples = visits["example"][rows].tolist()
+        if not wanted.intersection(examples):
+            continue
+        old = [
+            records.profiles.get(str(profile_of.get(decision)), full)
+            for decision in visits["decision"][rows].tolist()
+        ]
+        step = int(visits["step"][rows[0]])
+        new = changed_weights(intervention, step, examples, old, [1.0] * len(rows))
+        change = np.asarray(new) - np.asarray(old)
+        total += float((found.by_group[rows].astype(np.float64) * change[:, blocks]).sum())
     return total
 
 
@@ -156,63 +181,6 @@ def _units_table(records: Records, found: StoredDerivatives, by: str) -> Table:
     )
     title = "Through which parts of the model, all visits together"
     return Table("units" if by == "block" else "ranking", title, columns, tuple(rows))
-
-
-def predictions(
-    records: Records, intervention: Intervention, label: str, names: Sequence[str]
-) -> Answer:
-    """Return what the derivatives of behaviours say of an intervention.
-
-    Args:
-        records: The run.
-        intervention: What is done, to which examples.
-        label: It in words.
-        names: Behaviours of which derivatives are stored.
-
-    Raises:
-        QueryError: Q171 no derivatives, Q172 damaged.
-    """
-    rows = []
-    for name in names:
-        found = needed_derivatives(records, name)
-        change, belief = predicted_change(records, found, intervention), found.belief
-        slope, error = belief.get("slope"), belief.get("error")
-        calibrated = None if change is None or slope is None else slope * change
-        rows.append(
-            (
-                name,
-                found.record["value"],
-                change,
-                calibrated,
-                None if error is None else _NOMINAL * error,
-                belief["expected"],
-                belief["reliable"],
-            )
-        )
-    columns = (
-        Column("name", "behaviour"),
-        Column("recorded", "recorded run", "number"),
-        Column("adjoint", "predicted change", "share"),
-        Column(
-            "calibrated", "calibrated", "share", in_text=any(row[3] is not None for row in rows)
-        ),
-        Column("interval", "+-", "number", in_text=any(row[4] is not None for row in rows)),
-        Column("expected", "expected agreement", "number"),
-        Column("reliable", "reliable", "flag"),
-    )
-    doubtful = [str(row[0]) for row in rows if not row[-1]]
-    notes = [_EXACT]
-    if doubtful:
-        notes.append(f"NOT RELIABLE for {', '.join(doubtful)}: execute it with --how replay")
-    return Answer(
-        question="whatif",
-        title=f"What if: {label}, as the derivative foretells",
-        kind="prediction",
-        measure="derivative",
-        facts={"examples": len(intervention.examples), "behaviours": len(rows)},
-        tables=(Table("observations", "Behaviours", columns, tuple(rows)),),
-        notes=tuple(notes),
-    )
 
 
 def _facts(found: StoredDerivatives) -> dict[str, Any]:

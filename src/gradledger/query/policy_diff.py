@@ -86,11 +86,11 @@ def _transitions(result: PolicyDiff) -> Table:
     columns = (
         Column("change", "change", "integer"),
         Column("examples", "examples", "integer"),
-        Column("changed", "what changes"),
-        Column("old", "old verdict, class, profile"),
-        Column("old_rules", "rests on"),
-        Column("new", "new verdict, class, profile"),
-        Column("new_rules", "rests on"),
+        Column("changed", "what changes", wraps=True),
+        Column("old", "old verdict, class, profile", wraps=True),
+        Column("old_rules", "rests on", wraps=True),
+        Column("new", "new verdict, class, profile", wraps=True),
+        Column("new_rules", "rests on", wraps=True),
     )
     rows = tuple(
         (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,29 @@ def states(records: Records, *, check: bool = True) -> Answer:
         tables=(Table("states", f"{len(rows)} states", _COLUMNS, tuple(rows)),),
         notes=(_DIGEST, _CHECK),
         findings=findings,
+    )
+
+
+def thinned(
+    records: Records, removed: Sequence[int], kept: Mapping[int, str], num_bytes: int
+) -> Answer:
+    """Show which model states went and which stayed, and why."""
+    rows = [(step, "removed", "") for step in removed]
+    rows += [(step, "kept", why) for step, why in kept.items()]
+    columns = (
+        Column("step", "after step", "integer"),
+        Column("what", "what"),
+        Column("why", "why"),
+    )
+    return Answer(
+        question="states",
+        title=f"Thinned model states of {records.path.name}",
+        kind="accounting",
+        facts={"removed": len(removed), "kept": len(kept), "bytes freed": num_bytes},
+        tables=(Table("states", f"{len(rows)} states", columns, tuple(sorted(rows))),),
+        notes=(
+            "the digest of every state that went stays in the log; verify reports it as thinned",
+        ),
     )
 
 

@@ -1,119 +1,146 @@
-"""What if: an executed replay beside what the books had said, each under its own name.
+"""What if: an executed replay beside what was estimated, each under its own name.
 
-The executed columns are truth: the run again, with nothing changed but the intervention. The
-estimate is accounting. They stand side by side, are never added, and their agreement is shown.
+The executed columns are truth: the run again, with nothing changed but the intervention. Estimates
+are accounting or prediction. They stand side by side, are never added, and their agreement is
+shown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from gradledger.query.agreement import spearman
 from gradledger.query.answer import Answer, Column, Table
 from gradledger.query.books import UNITS
-from gradledger.query.derivatives import stored_behaviours, stored_derivatives
-from gradledger.query.estimate import Estimate, estimate, estimated_nats
-from gradledger.query.influence import predicted_change
+from gradledger.query.estimate import Estimate
+from gradledger.query.estimators import ESTIMATORS
+from gradledger.query.intervention import Resolved
 from gradledger.query.names import allowed
 from gradledger.query.records import Records
+from gradledger.query.sampled_removals import stored_check
 from gradledger.query.stored_states import Distance, together
-from gradledger.schema import GroupRecord, Intervention, Remove, Reweight
-
-HOW: Final[tuple[str, ...]] = ("replay", "ledger", "adjoint")
+from gradledger.schema import GroupRecord
 
 _ALONG = "along D: inner product of the change with D, over |D|^2; D is the change over the run"
-_ESTIMATE = (
-    "ledger: accounting, minus the booked part for a removal; it holds clip factors, second "
-    "moments and all other gradients as they were"
-)
 _EXECUTED = "executed: truth for this run, its order, seeds and learning rates; the run again"
 _OTHER_QUESTION = (
     "a training that never had these examples in its data set would see another order: "
     "another question"
 )
 
+#: Estimator -> parameter group -> what it says.
+Estimates = Mapping[str, Mapping[int, Estimate]]
+
 
 def whatif(
     records: Records,
-    intervention: Intervention,
-    label: str,
+    resolved: Resolved,
     result: Mapping[str, Any] | None,
     *,
     by: str = "block",
+    how: str = "replay",
 ) -> Answer:
-    """Return what an intervention does, executed where there is a result, and as the books say.
+    """Return what an intervention does, executed where there is a result, and as estimated.
 
     Args:
         records: The run.
-        intervention: What is done, to which examples.
-        label: The selection in words.
-        result: Stored result of its replay; ``None`` gives the ledger's estimate alone.
+        resolved: What is done, to which examples.
+        result: Stored result of its replay; ``None`` gives one estimate alone.
         by: ``block`` or ``group``.
+        how: Without a result, which estimate.
 
     Raises:
         QueryError: Q110 argument, Q111 no steps.
     """
     allowed("by", by, UNITS)
-    estimates = estimate(records, intervention)
-    title = f"What if: {in_words(intervention, label)}"
     if result is None:
-        return Answer(
-            question="whatif",
-            title=f"{title}, as the books say",
-            kind="accounting",
-            measure="displacement",
-            facts={"examples": len(intervention.examples)},
-            tables=(_estimate_table(records, estimates, by),),
-            notes=(_ALONG, _ESTIMATE, *_unsettled(estimates)),
-        )
-    tables = [_units_table(records, result, estimates, by)]
+        return _estimated(records, resolved, by, how)
+    intervention = resolved.intervention
+    estimates = {name: item.groups(records, intervention) for name, item in ESTIMATORS.items()}
+    tables = [_units_table(records, result, estimates, by)] if result["groups"] else []
     if result["observations"]:
-        estimated = estimated_nats(records, intervention)
-        tables.append(_observations_table(result, estimated, _predicted(records, intervention)))
+        nats = {name: item.probes(records, intervention) for name, item in ESTIMATORS.items()}
+        tables.append(_observations_table(result, nats))
+    if result.get("texts"):
+        tables.append(_texts_table(result))
+    tables.append(_answers_table(records, result, estimates))
     return Answer(
         question="whatif",
-        title=f"{title}, executed",
+        title=f"What if: {resolved.title}, executed",
         kind="truth",
         measure="executed replay",
         facts=_facts(result, estimates),
         tables=tuple(tables),
-        notes=(_EXECUTED, _ALONG, _ESTIMATE, *_unsettled(estimates), *_notes(result)),
+        notes=(
+            _EXECUTED,
+            _ALONG,
+            *resolved.notes,
+            *(_method(name) for name in ESTIMATORS),
+            *_unsettled(estimates),
+            *_notes(records, result),
+        ),
     )
 
 
-def in_words(intervention: Intervention, label: str) -> str:
-    """Return an intervention in words."""
-    if not intervention.examples:
-        return "nothing is changed"
-    if isinstance(intervention, Remove):
-        return f"without {label}"
-    if isinstance(intervention, Reweight):
-        return f"{label} with {intervention.factor:g} times its weight"
-    weights = ", ".join(f"{weight:g}" for weight in intervention.weights)
-    return f"{label} under the profile {weights}"
+def _estimated(records: Records, resolved: Resolved, by: str, how: str) -> Answer:
+    """Return one estimate alone."""
+    estimator = ESTIMATORS[allowed("how", how, list(ESTIMATORS))]
+    estimates = {how: estimator.groups(records, resolved.intervention)}
+    nats = estimator.probes(records, resolved.intervention)
+    tables = [_estimate_table(records, estimates[how], by, how)]
+    if nats:
+        rows = tuple((name, nats[name]) for name in sorted(nats))
+        columns = (Column("name", "probe"), Column(how, f"{how} [nats]", "share"))
+        tables.append(Table("observations", "Behaviour: estimated change", columns, rows))
+    sides = {"accounting": "as the books say", "prediction": "as predicted"}
+    return Answer(
+        question="whatif",
+        title=f"What if: {resolved.title}, {sides[estimator.kind]}",
+        kind=estimator.kind,
+        measure="displacement",
+        facts={"examples": len(resolved.intervention.examples)},
+        tables=tuple(tables),
+        notes=(_ALONG, *resolved.notes, _method(how), *_unsettled(estimates)),
+    )
 
 
-def _facts(result: Mapping[str, Any], estimates: Mapping[int, Estimate]) -> dict[str, Any]:
-    rows = [
-        row for row in result["groups"] if row["displacement"] > 0 and row["group"] in estimates
-    ]
-    pairs = [(row["dot"] / row["displacement"] ** 2, estimates[row["group"]].share) for row in rows]
-    paired = [(executed, share) for executed, share in pairs if share is not None]
-    agreement = spearman([pair[0] for pair in paired], [pair[1] for pair in paired])
+def _method(name: str) -> str:
+    item = ESTIMATORS[name]
+    return f"{name}: {item.kind}, {item.method}; {item.leaves_out}"
+
+
+def _facts(result: Mapping[str, Any], estimates: Estimates) -> dict[str, Any]:
     first, steps = result["first_affected_step"], result["num_steps"]
     until = "the whole run" if first is None else f"first affected visit in step {first}"
     facts: dict[str, Any] = {
         "examples affected": result["num_affected_examples"],
         "visits affected": result["num_affected_visits"],
-        "bit-identical steps": f"{result['num_identical_steps']} of {steps}; {until}",
+    }
+    if result.get("num_rescaled_visits"):
+        facts["other visits rescaled"] = result["num_rescaled_visits"]
+    start = result.get("start_step") or 0
+    begun = f", begun from the state after step {start}" if start else ""
+    facts |= {
+        "bit-identical steps": f"{result['num_identical_steps']} of {steps}; {until}{begun}",
         "first step that differs": result["first_different_step"],
         "same final model": result["final_digest"] == result["run_final_digest"],
         "seconds to execute": round(float(result["wall_seconds"]), 1),
     }
-    if agreement is not None:
-        facts["rank agreement over groups"] = round(agreement, 3)
+    for name, by_group in estimates.items():
+        agreement = _agreement(result, by_group)
+        if agreement is not None:
+            facts[f"rank agreement over groups ({name})"] = round(agreement, 3)
     return facts
+
+
+def _agreement(result: Mapping[str, Any], estimates: Mapping[int, Estimate]) -> float | None:
+    rows = [
+        row for row in result["groups"] if row["displacement"] > 0 and row["group"] in estimates
+    ]
+    pairs = [(row["dot"] / row["displacement"] ** 2, estimates[row["group"]].share) for row in rows]
+    paired = [(executed, share) for executed, share in pairs if share is not None]
+    return spearman([pair[0] for pair in paired], [pair[1] for pair in paired])
 
 
 def _units(records: Records, by: str) -> dict[str, list[GroupRecord]]:
@@ -125,7 +152,7 @@ def _units(records: Records, by: str) -> dict[str, list[GroupRecord]]:
 
 
 def _units_table(
-    records: Records, result: Mapping[str, Any], estimates: Mapping[int, Estimate], by: str
+    records: Records, result: Mapping[str, Any], estimates: Estimates, by: str
 ) -> Table:
     of_group = {row["group"]: row for row in result["groups"]}
     rows = []
@@ -133,15 +160,14 @@ def _units_table(
         found = [of_group[group.group] for group in groups]
         moved = together([Distance(row["distance"], row["displacement"]) for row in found])
         dot = sum(row["dot"] for row in found)
-        parts = [estimates[group.group] for group in groups if group.group in estimates]
-        share = Estimate.joined(parts).share if parts else None
+        shares = [_joined_share(by_group, groups) for by_group in estimates.values()]
         rows.append(
             (
                 name,
                 moved.norm,
                 moved.norm / moved.before if moved.before else None,
                 dot / moved.before**2 if moved.before else None,
-                share,
+                *shares,
             )
         )
     columns = (
@@ -149,14 +175,19 @@ def _units_table(
         Column("distance", "|change|", "number"),
         Column("relative", "over |D|", "number"),
         Column("executed", "executed, along D", "share"),
-        Column("ledger", "ledger, along D", "share"),
+        *(Column(name, f"{name}, along D", "share") for name in estimates),
     )
-    return Table(
-        "units", "The model: executed change and the ledger's estimate", columns, tuple(rows)
-    )
+    return Table("units", "The model: executed change and what was estimated", columns, tuple(rows))
 
 
-def _estimate_table(records: Records, estimates: Mapping[int, Estimate], by: str) -> Table:
+def _joined_share(by_group: Mapping[int, Estimate], groups: list[GroupRecord]) -> float | None:
+    parts = [by_group[group.group] for group in groups if group.group in by_group]
+    return Estimate.joined(parts).share if parts else None
+
+
+def _estimate_table(
+    records: Records, estimates: Mapping[int, Estimate], by: str, how: str
+) -> Table:
     rows = []
     for name, groups in _units(records, by).items():
         parts = [estimates[group.group] for group in groups if group.group in estimates]
@@ -167,48 +198,88 @@ def _estimate_table(records: Records, estimates: Mapping[int, Estimate], by: str
     columns = (
         Column(by, by),
         Column("booked", "booked, along D", "share"),
-        Column("ledger", "estimated change, along D", "share"),
+        Column(how, "estimated change, along D", "share"),
     )
-    return Table("units", "The ledger's estimate", columns, tuple(rows))
-
-
-def _predicted(records: Records, intervention: Intervention) -> dict[str, float]:
-    """Return first-order changes of the behaviours of which derivatives are stored."""
-    found = {}
-    for name in stored_behaviours(records):
-        stored = stored_derivatives(records, name)
-        change = None if stored is None else predicted_change(records, stored, intervention)
-        if change is not None:
-            found[name] = change
-    return found
+    return Table("units", f"The estimate: {how}", columns, tuple(rows))
 
 
 def _observations_table(
-    result: Mapping[str, Any], estimates: Mapping[str, float], predicted: Mapping[str, float]
+    result: Mapping[str, Any], nats: Mapping[str, Mapping[str, float]]
 ) -> Table:
     rows = []
     for name, values in result["observations"].items():
         recorded, executed = values["recorded"], values["executed"]
         change = None if recorded is None or executed is None else executed - recorded
-        rows.append((name, recorded, executed, change, predicted.get(name), estimates.get(name)))
+        estimated = [by_probe.get(name) for by_probe in nats.values()]
+        rows.append((name, recorded, executed, change, *estimated))
     columns = (
         Column("name", "observed"),
         Column("recorded", "recorded run", "number"),
         Column("executed", "executed", "number"),
         Column("change", "executed change", "share"),
-        Column("adjoint", "adjoint", "share", in_text=any(row[-2] is not None for row in rows)),
-        Column("ledger", "ledger", "share", in_text=any(row[-1] is not None for row in rows)),
+        *(
+            Column(name, name, "share", in_text=any(row[4 + n] is not None for row in rows))
+            for n, name in enumerate(nats)
+        ),
     )
     return Table("observations", "Behaviour: the two final models", columns, tuple(rows))
 
 
-def _unsettled(estimates: Mapping[int, Estimate]) -> list[str]:
-    if estimates:
+def _texts_table(result: Mapping[str, Any]) -> Table:
+    rows = tuple(
+        (name, texts["recorded"], texts["executed"], texts["recorded"] == texts["executed"])
+        for name, texts in result["texts"].items()
+    )
+    columns = (
+        Column("prompt", "prompt", wraps=True),
+        Column("recorded", "recorded run", wraps=True),
+        Column("executed", "executed", wraps=True),
+        Column("same", "same", "flag", in_text=False),
+    )
+    return Table("texts", "Generated by the two final models", columns, rows)
+
+
+def _answers_table(records: Records, result: Mapping[str, Any], estimates: Estimates) -> Table:
+    """Name every answer by its kind, with its method and its error."""
+    checked = stored_check(records)
+    compared = result["num_identical_steps"] - (result.get("start_step") or 0)
+    rows: list[tuple[Any, ...]] = [
+        (
+            "replay",
+            "truth",
+            "the recorded steps executed again under the intervention",
+            f"none beyond the machine: {compared} steps before it compared bit for bit",
+        )
+    ]
+    for name, by_group in estimates.items():
+        agreement = _agreement(result, by_group)
+        found = [] if agreement is None else [f"rank agreement over groups {agreement:.2f}"]
+        if name in checked and checked[name]["spearman"] is not None:
+            row = checked[name]
+            found.append(
+                f"over {row['pairs']} sampled removals {row['spearman']:.2f} "
+                f"({row['low']:.2f} to {row['high']:.2f})"
+            )
+        else:
+            found.append("whatif --check samples it")
+        error = "; ".join(found) if by_group else "no answer here"
+        rows.append((name, ESTIMATORS[name].kind, ESTIMATORS[name].method, error))
+    columns = (
+        Column("how", "how"),
+        Column("kind", "kind"),
+        Column("method", "method", wraps=True),
+        Column("error", "error", wraps=True),
+    )
+    return Table("answers", "The answers, by kind", columns, tuple(rows))
+
+
+def _unsettled(estimates: Estimates) -> list[str]:
+    if any(estimates.values()):
         return []
-    return ["no estimate: displacement was not settled for the whole run"]
+    return ["no estimate: displacement was not settled for the whole run, or content was exchanged"]
 
 
-def _notes(result: Mapping[str, Any]) -> list[str]:
+def _notes(records: Records, result: Mapping[str, Any]) -> list[str]:
     notes = [f"executed {result['executed_at']}; a stored result is shown until asked for anew"]
     if result.get("num_rates_set"):
         notes.append(
@@ -219,5 +290,14 @@ def _notes(result: Mapping[str, Any]) -> list[str]:
         notes.append(
             f"from step {result['first_other_rng_step']} on the loop drew other random numbers "
             "than recorded: the change is that of loop and examples together"
+        )
+    if result.get("factual_model") == "removed":
+        notes.append("an erasure removed the recorded model: distances to it are not known")
+    probes = [str(probe.get("name")) for probe in records.begin.settings.get("probes") or []]
+    missing = [name for name in probes if name not in result["observations"]]
+    if missing:
+        notes.append(
+            f"recorded probes that were not evaluated: {', '.join(missing[:4])}; give them with "
+            "observe"
         )
     return [*notes, _OTHER_QUESTION]

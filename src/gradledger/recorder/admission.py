@@ -49,7 +49,8 @@ class Admission:
         profiles: Depth profile of each distinct decision; dictionary-coded.
         columns: The table of decisions, one row per distinct decision, but for their numbers.
         truths: The table of truths, likewise; decisions first, rules within.
-        num_rules: Rows of ``truths`` per decision.
+        num_rules: Rows of ``truths`` per decision that the policy made.
+        num_ruled: Decisions that the policy made, where others follow them; else None.
     """
 
     code: NDArray[np.int32]
@@ -58,6 +59,7 @@ class Admission:
     columns: dict[str, Any]
     truths: dict[str, Any]
     num_rules: int
+    num_ruled: int | None = None
 
     def __len__(self) -> int:
         """Return the number of distinct decisions."""
@@ -149,7 +151,8 @@ def write_decisions(
     examples = SegmentWriter(run_dir, "decisions/examples", logical)
     decisions = np.arange(first_decision, first_decision + len(admission), dtype=np.int32)
     distinct.append({"decision": decisions, **admission.columns})
-    truths.append({"decision": np.repeat(decisions, admission.num_rules), **admission.truths})
+    ruled = decisions[: admission.num_ruled]
+    truths.append({"decision": np.repeat(ruled, admission.num_rules), **admission.truths})
     examples.append(
         {
             "example": numbers,

@@ -18,6 +18,7 @@ from gradledger.recorder.admission import (
     metadata_table,
     write_decisions,
 )
+from gradledger.recorder.erased import deny_erased, erased_among, refuse_erased
 from gradledger.recorder.examples import AdmittedDataset, Examples
 from gradledger.recorder.presented import item_digest
 from gradledger.recorder.recorded_admission import (
@@ -29,7 +30,9 @@ from gradledger.recorder.recorded_admission import (
 )
 from gradledger.recorder.salts import Salts
 from gradledger.recorder.weights import FULL, DepthWeights
+from gradledger.rights import erased_list
 from gradledger.segment import SealedSegment
+from gradledger.state.torch_state import preserved_rng
 
 
 class Admitter:
@@ -63,6 +66,7 @@ class Admitter:
         self._num_decisions = 0
         self.sealed: list[SealedSegment] = []
         self.salts = Salts(run_dir)
+        self._erased = erased_list(run_dir.resolve().parent)
 
     def admit(
         self,
@@ -85,7 +89,9 @@ class Admitter:
         if self._num_admissions < len(self._recorded):
             return self._recognise(dataset, metadata, examples, weights)
         table = metadata_table(metadata, len(dataset))
+        contents = self._digests(dataset)
         admission = decide_admission(self._policy, table, self._now)
+        admission = deny_erased(admission, erased_among(self._erased, contents, table))
         admitted, code = admission.admitted, admission.code
         profile = self._profiles_in_force(admission, weights)[code]
         is_admitted = admitted[code]
@@ -94,9 +100,10 @@ class Admitter:
         sources = _named(table, "source")
         commitments: list[bytes | None] = [None] * table.num_rows
         if self._verify_content:
+            pairs = zip(sources.to_pylist(), contents, strict=True)
             commitments = [
-                self.salts.commit(source, item_digest(dataset[place]))
-                for place, source in enumerate(sources.to_pylist())
+                None if content is None else self.salts.commit(source, content)
+                for source, content in pairs
             ]
         ids = self.salts.identify(first, table.num_rows)
         numbers = examples.extend(
@@ -131,14 +138,18 @@ class Admitter:
         recorded = load_admission(self._run_dir, self._recorded[self._num_admissions])
         table = compare_metadata(recorded, metadata, len(dataset))
         sources = _named(table, "source")
+        digests = self._digests(dataset, wanted=any(recorded.contents))
         if any(recorded.contents):
-            pairs = zip(sources.to_pylist(), recorded.contents, strict=True)
-            for place, (source, content) in enumerate(pairs):
-                found = self.salts.commit(source, item_digest(dataset[place]))
+            named = sources.to_pylist()
+            for place, (digest, content) in enumerate(zip(digests, recorded.contents, strict=True)):
+                found = self.salts.commit(named[place], digest or b"")
                 compare_content(recorded, place, found, content)
         admission = recorded.admission
         code = admission.code
         is_admitted = admission.admitted[code]
+        refuse_erased(
+            erased_among(self._erased, digests, table), is_admitted.tolist(), str(self._run_dir)
+        )
         numbers = examples.extend(
             code + np.int32(recorded.record.first_decision),
             self._profiles_in_force(admission, weights)[code],
@@ -152,6 +163,16 @@ class Admitter:
         self._num_decisions = recorded.record.first_decision + len(admission)
         kept = np.flatnonzero(is_admitted)
         return AdmittedDataset(dataset, kept.tolist(), numbers[kept].tolist())
+
+    def _digests(self, dataset: Any, *, wanted: bool | None = None) -> list[bytes | None]:
+        """Digest every item once, for its commitment or to know what was erased."""
+        needed = self._verify_content if wanted is None else wanted
+        if not needed and not self._erased.knows_content:
+            return [None] * len(dataset)
+        if needed:
+            return [item_digest(dataset[place]) for place in range(len(dataset))]
+        with preserved_rng():  # Looking must not change what is drawn later.
+            return [item_digest(dataset[place]) for place in range(len(dataset))]
 
     def _profiles_in_force(self, admission: Admission, weights: DepthWeights) -> NDArray[np.int32]:
         """Put the profiles of admitted decisions into force; return the number for each decision.

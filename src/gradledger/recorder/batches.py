@@ -9,27 +9,33 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import Any
 
 from torch.utils.data import DataLoader, IterableDataset
 
 from gradledger.errors import InputError
 from gradledger.recorder.examples import example_numbers
+from gradledger.recorder.order import Feed, RecordedOrder
 
 
 @dataclass(frozen=True)
 class Skip:
-    """Batches of a resumed pass that count already: drawn, not loaded.
+    """Batches of a pass that count already, because it goes on in its middle.
 
     Attributes:
         num_batches: How many.
         note: Called with the indices of each.
         arrive: Called once, with how many were drawn, before the next batch or the end.
+        load: Whether they are loaded too: worker processes draw random numbers of their own for
+            every item, which no state holds.
     """
 
     num_batches: int
     note: Callable[[Sequence[int]], None]
     arrive: Callable[[int], None]
+    load: bool = False
 
 
 class NotedSampler:
@@ -37,68 +43,71 @@ class NotedSampler:
 
     Args:
         sampler: The loader's own batch sampler.
-        order: In a replay, the recorded index lists; the loader's sampler is still drawn from, so
-            that random numbers are consumed as they were.
-        skip: In a resumed pass, what to draw past.
+        feed: In a replay, what is handed out; the loader's sampler is still drawn from, so that
+            random numbers are consumed as they were.
+        skip: In a pass that goes on, what to draw past.
     """
 
     def __init__(
         self,
         sampler: Iterable[Sequence[int]],
-        order: Iterator[Sequence[int]] | None = None,
+        feed: Feed | None = None,
         skip: Skip | None = None,
     ) -> None:
-        self._sampler, self._order, self._skip = sampler, order, skip
+        self._sampler, self._feed, self._skip = sampler, feed, skip
         self.noted: deque[list[int]] = deque()
 
     def __iter__(self) -> Iterator[list[int]]:
         drawing = iter(self._sampler)
-        if self._skip is not None:
-            _draw_past(drawing, self._skip)
+        if self._skip is not None and self._skip.load:
+            yield from _noted(drawing, self._skip)
+        elif self._skip is not None:
+            num_drawn = sum(1 for _ in _noted(drawing, self._skip))
+            self._skip.arrive(num_drawn)
         for drawn in drawing:
-            fed = drawn
-            if self._order is not None:
-                recorded = next(self._order, None)
-                if recorded is None:
-                    return
-                fed = recorded
-            indices = [int(index) for index in fed]
-            self.noted.append(indices)
-            yield indices
+            indices = [int(index) for index in drawn]
+            fed = indices if self._feed is None else self._feed.batch(indices)
+            if fed is None:
+                return
+            self.noted.append(fed)
+            yield fed
 
     def __len__(self) -> int:
         return len(self._sampler)  # type: ignore[arg-type]
 
 
-def _draw_past(drawing: Iterator[Sequence[int]], skip: Skip) -> None:
-    num_drawn = 0
-    while num_drawn < skip.num_batches:
-        indices = next(drawing, None)
-        if indices is None:
-            break
-        skip.note([int(index) for index in indices])
-        num_drawn += 1
-    skip.arrive(num_drawn)
+def _noted(drawing: Iterator[Sequence[int]], skip: Skip) -> Iterator[list[int]]:
+    """Yield the batches to be drawn past, as they are noted."""
+    for drawn in islice(drawing, skip.num_batches):
+        indices = [int(index) for index in drawn]
+        skip.note(indices)
+        yield indices
 
 
-def recorded_order(
-    loader: DataLoader[Any], recorded: Iterator[Sequence[int]] | None
-) -> Iterator[list[int]] | None:
-    """Turn recorded example numbers into places of a loader's data set; None stays None.
+def loaded_after(loader: DataLoader[Any], skip: Skip | None) -> Iterator[Any]:
+    """Yield what a noted loader loads, past the batches that count already."""
+    loading = iter(loader)
+    if skip is not None and skip.load:
+        skip.arrive(sum(1 for _ in islice(loading, skip.num_batches)))
+    yield from loading
+
+
+def feed_of(loader: DataLoader[Any], order: RecordedOrder | None) -> Feed | None:
+    """Return what a pass over a loader hands out in a replay; None where nothing is replayed.
 
     Raises:
         InputError: The loader does not draw from an admitted data set. Code I101.
     """
-    if recorded is None:
+    if order is None:
         return None
-    numbers = example_numbers(loader, range(len(loader.dataset)))  # type: ignore[arg-type]
-    places = {number: place for place, number in enumerate(numbers)}
-    return ([places[int(number)] for number in batch] for batch in recorded)
+    example_numbers(loader, ())
+    size: int = len(loader.dataset)  # type: ignore[arg-type]
+    return Feed(order, size, partial(example_numbers, loader))
 
 
 def noted_loader(
     loader: DataLoader[Any],
-    order: Iterator[Sequence[int]] | None = None,
+    feed: Feed | None = None,
     skip: Skip | None = None,
 ) -> tuple[DataLoader[Any], NotedSampler]:
     """Return a loader with the same settings whose batches are noted.
@@ -114,7 +123,7 @@ def noted_loader(
             where="run.batches",
             hint="iterate the loader yourself and name the examples: run.step(batch, examples=ids)",
         )
-    sampler = NotedSampler(loader.batch_sampler, order, skip)
+    sampler = NotedSampler(loader.batch_sampler, feed, skip)
     workers: dict[str, Any] = {}
     if loader.num_workers:
         workers = {

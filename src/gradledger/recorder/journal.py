@@ -6,14 +6,15 @@ training loop, so the loop never knows which of them it feeds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gradledger.recorder.examples import AdmittedDataset
+from gradledger.recorder.order import RecordedOrder
 
 if TYPE_CHECKING:
     from gradledger.recorder.recorder import Recorder
-    from gradledger.recorder.step import Step
+    from gradledger.recorder.step import MicroBatch, Step
 
 
 class Journal(Protocol):
@@ -28,11 +29,14 @@ class Journal(Protocol):
     def commit(self, source: str, content: bytes) -> bytes:
         """Return the keyed commitment to the digest of what was presented."""
 
-    def order(self) -> Iterator[Sequence[int]] | None:
-        """Return the recorded order as example numbers; None to let the loader decide."""
+    def order(self) -> RecordedOrder | None:
+        """Return the recorded order; None to let the loader decide."""
 
     def begin_step(self, recorder: Recorder, step: Step) -> None:
         """Note the state before a step."""
+
+    def presented(self, step: Step, micro: MicroBatch) -> None:
+        """Look at what is about to be shown to the model; nothing has been computed of it yet."""
 
     def between_steps(self, recorder: Recorder) -> bool:
         """Act while no step is open and everything after the last one is done.

@@ -55,6 +55,12 @@ class LogKeeper:
             self._log.add_state(step)
             self._log.publish()
 
+    def thinned(self, step: int) -> None:
+        """Append that a stored model state is about to go, and publish."""
+        if self._log is not None:
+            self._log.add_thinned(step, "schedule")
+            self._log.publish()
+
     def commitments(self, examples: Examples) -> None:
         """Seal what absence is proved against; all visits are sealed."""
         if self._log is not None:

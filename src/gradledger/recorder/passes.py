@@ -2,15 +2,16 @@
 
 A pass is one call of ``run.batches``. We keep what decides its order: the random state and the
 generators of the loader when it began, how many batches it gave, and a digest of their indices. A
-resumed run begins the pass again from there and draws past the batches that count already, without
-loading one; the digest shows that the order is the same.
+run that goes on in the middle begins the pass again from there and draws past the batches that
+count already; the digest shows that the order is the same. They are loaded once more only where
+worker processes load, whose random numbers no state holds.
 """
 
 from __future__ import annotations
 
 import hashlib
 import weakref
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,8 +20,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from gradledger.errors import StorageError
-from gradledger.recorder.batches import Skip, noted_loader
+from gradledger.recorder.batches import Skip, feed_of, loaded_after, noted_loader
 from gradledger.recorder.examples import example_numbers
+from gradledger.recorder.order import Feed, RecordedOrder
 from gradledger.state.torch_state import (
     RngState,
     array_tensor,
@@ -74,7 +76,7 @@ class Passes:
     def feed(
         self,
         loader: DataLoader[Any],
-        order: Iterator[Sequence[int]] | None,
+        order: RecordedOrder | None,
         between: Callable[[], bool],
     ) -> Generator[tuple[Any, list[int]]]:
         """Return batches with their example numbers; none where the pass was over already.
@@ -87,6 +89,7 @@ class Passes:
             between: Called whenever the loop is between two steps; returns whether it has restored
                 the random state.
         """
+        feed = feed_of(loader, order)
         number = len(self._loader_of)
         self._loader_of.append(self._place(loader))
         if number in self._over:
@@ -94,13 +97,13 @@ class Passes:
             _set_generators(loader, self._present.get(number, {}))
         else:
             self._waiting.add(number)
-        return self._give(number, loader, order, between)
+        return self._give(number, loader, feed, between)
 
     def _give(
         self,
         number: int,
         loader: DataLoader[Any],
-        order: Iterator[Sequence[int]] | None,
+        feed: Feed | None,
         between: Callable[[], bool],
     ) -> Generator[tuple[Any, list[int]]]:
         if number in self._over:
@@ -114,19 +117,21 @@ class Passes:
         else:
             self._open[number] = current = recorded
             if recorded.num_batches:
-                skip = _skip(recorded, number, between)
+                skip = _skip(recorded, number, between, feed, load=loader.num_workers > 0)
             recorded.rewind(loader)
             if skip is None:
                 between()
-        noted, sampler = noted_loader(loader, order, skip)
+        noted, sampler = noted_loader(loader, feed, skip)
         try:
-            for batch in noted:
+            for batch in loaded_after(noted, skip):
                 indices = sampler.noted.popleft()
                 current.note(indices)
                 yield batch, example_numbers(loader, indices)
                 between()
         finally:
             self._open.pop(number, None)
+            if feed is not None:
+                feed.give_back(sampler.noted)
 
     def read(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Return where every pass is: values that JSON knows, and tensors."""
@@ -172,16 +177,25 @@ class Passes:
         return len(self._loaders) - 1
 
 
-def _skip(recorded: Pass, number: int, between: Callable[[], bool]) -> Skip:
+def _skip(
+    recorded: Pass,
+    number: int,
+    between: Callable[[], bool],
+    feed: Feed | None,
+    *,
+    load: bool,
+) -> Skip:
     """Return what draws past the batches of a recorded pass and then restores the present."""
     present = read_rng()
     drawn: list[str] = [""]
 
     def note(indices: Sequence[int]) -> None:
         drawn[0] = _chained(drawn[0], indices)
+        if feed is not None:
+            feed.drawn_again = drawn[0] == recorded.order
 
     def arrive(num_drawn: int) -> None:
-        if drawn[0] != recorded.order or num_drawn != recorded.num_batches:
+        if feed is None and (drawn[0] != recorded.order or num_drawn != recorded.num_batches):
             raise StorageError(
                 "S103",
                 observed=f"another order of the first {recorded.num_batches} batches "
@@ -194,7 +208,7 @@ def _skip(recorded: Pass, number: int, between: Callable[[], bool]) -> Skip:
         if not between():
             write_rng(present)
 
-    return Skip(recorded.num_batches, note, arrive)
+    return Skip(recorded.num_batches, note, arrive, load)
 
 
 def _chained(order: str, indices: Sequence[int]) -> str:

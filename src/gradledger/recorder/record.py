@@ -29,6 +29,7 @@ from gradledger.recorder.resume import (
     read_recorded,
 )
 from gradledger.recorder.run_journal import RunJournal
+from gradledger.recorder.schedule import StateSchedule
 from gradledger.recorder.sink import Sealing, Sink
 from gradledger.recorder.stand_in import call_of
 from gradledger.recorder.weights import FULL
@@ -53,7 +54,8 @@ def record(
     accept_coupled: bool = False,
     verify_content: bool = True,
     update_norms: bool = False,
-    state_every: int = 0,
+    state_every: int | None = None,
+    state_keep: int | None = None,
     probes: Sequence[Probe] = (),
     probe_weights_every: int = 1,
     seal_rows: int = 131_072,
@@ -86,7 +88,11 @@ def record(
         accept_coupled: Go on although rows influence each other; the record is marked.
         verify_content: Digest the items of a data set at admission and compare at every visit.
         update_norms: Book the norm of every accrual entry too (a third column per group).
-        state_every: Store the model state every so many steps; 0 for first and last only.
+        state_every: Store the model state every so many steps; 0 for first and last only. None:
+            every 50, thinned to ``state_keep``.
+        state_keep: States that stay between the first and the last at most: as the run gets
+            longer every second one is removed; 0 for all. None: 3, and 0 where ``state_every`` is
+            given.
         probes: Behaviours to follow; each is measured before the first step, at its own steps and
             at the end.
         probe_weights_every: Keep the weights of every so many probed steps, as ends of the
@@ -128,6 +134,7 @@ def record(
     _check_choice("level", level, LEVELS)
     _check_choice("on_imbalance", on_imbalance, ON_IMBALANCE)
     behaviours = Behaviours(Path(run_dir), check_probes(probes), probe_weights_every)
+    schedule = StateSchedule.of(state_every, state_keep)
     named = named_replay(replay, replay_arguments)
     signer = signing_key(key)
     run_dir, run_id = Path(run_dir), secrets.token_hex(16)
@@ -154,7 +161,8 @@ def record(
         "accept_coupled": accept_coupled,
         "verify_content": verify_content,
         "update_norms": update_norms,
-        "state_every": state_every,
+        "state_every": schedule.every,
+        "state_keep": schedule.keep,
         "probes": behaviours.records(),
         "probe_weights_every": probe_weights_every,
         "seal_rows": seal_rows,
@@ -242,7 +250,7 @@ def _start(
             begin,
             admitter,
             sink,
-            settings["state_every"],
+            StateSchedule(settings["state_every"], settings["state_keep"]),
             lock,
             behaviours=behaviours,
             signer=signer,

@@ -19,17 +19,17 @@ from torch.utils.data import DataLoader
 
 from gradledger.errors import InputError
 from gradledger.gradient import Capture, coupled_modules
-from gradledger.recorder.batches import recorded_order
 from gradledger.recorder.booking import Booker
 from gradledger.recorder.buffers import BufferGroups
 from gradledger.recorder.checks import refuse_leftovers
 from gradledger.recorder.examples import AdmittedDataset, Examples
 from gradledger.recorder.groups import Grouping
+from gradledger.recorder.handed import HandedBatches
 from gradledger.recorder.journal import Journal
 from gradledger.recorder.passes import Passes
 from gradledger.recorder.row_probe import RowProbe, refuse_mixed
 from gradledger.recorder.stateful import StatefulObjects
-from gradledger.recorder.step import Step
+from gradledger.recorder.step import MicroBatch, Step
 from gradledger.recorder.update_call import step_of_update
 from gradledger.recorder.weights import DepthWeights
 
@@ -72,7 +72,7 @@ class Recorder:
         self._journal, self._probe = journal, probe
         self._step: Step | None = None
         self._routed: set[int] = set()
-        self._last: tuple[Any, list[int]] | None = None
+        self._handed = HandedBatches()
         self._closed = False
         self._handles = [
             optimizer.register_step_pre_hook(self._before_update),
@@ -115,7 +115,7 @@ class Recorder:
         Args:
             loader: Over what ``admit`` returned, or a ``Subset`` of it.
         """
-        order = recorded_order(loader, self._journal.order())
+        order = self._journal.order()
         return self._feed(self.passes.feed(loader, order, self._between_steps))
 
     def track(self, **objects: Any) -> None:
@@ -198,20 +198,24 @@ class Recorder:
             InputError: None are known (I105), or they were not admitted (I101).
         """
         if examples is None:
-            if self._last is None or self._last[0] is not batch:
+            examples = self._handed.use(batch)
+            if examples is None:
                 raise InputError(
                     "I105",
                     observed=f"a batch of type {type(batch).__name__} from elsewhere",
-                    expected="the object that run.batches(loader) yielded last",
+                    expected="an object that run.batches(loader) yielded lately",
                     where=where,
                     hint="pass that object, or name the examples: run.step(batch, examples=[...])",
                 )
-            examples = self._last[1]
         return self.examples.resolve(examples, where)
 
     def commit(self, number: int, digest: bytes) -> bytes:
         """Return the keyed commitment to content that is presented as an example."""
         return self._journal.commit(self.examples.sources[number], digest)
+
+    def present(self, step: Step, micro: MicroBatch) -> None:
+        """Show the journal what the model is about to see."""
+        self._journal.presented(step, micro)
 
     def weights_of(
         self, numbers: NDArray[np.int32], *, accumulated: bool = False
@@ -241,6 +245,7 @@ class Recorder:
             self._journal.end_step(self, step)
         finally:
             self.booker.clear()
+            self._handed.forget_used()
 
     def abandon_step(self) -> None:
         """Forget a step that ended in an error."""
@@ -284,9 +289,8 @@ class Recorder:
     def _feed(self, feed: Generator[tuple[Any, list[int]]]) -> Iterator[Any]:
         with closing(feed):
             for batch, numbers in feed:
-                self._last = (batch, numbers)
+                self._handed.add(batch, numbers)
                 yield batch
-        self._last = None
 
     def _release(self) -> None:
         self._closed = True

@@ -33,7 +33,14 @@ from gradledger.recorder.sink import Sink
 from gradledger.recorder.states import state_name
 from gradledger.recorder.write_ahead import Commit, Intent, read_write_ahead
 from gradledger.schema import RESUME_FORMAT, Resume, RunBegin
-from gradledger.segment import read_json, read_table, segment_files, set_aside, write_json
+from gradledger.segment import (
+    is_temporary,
+    read_json,
+    read_table,
+    segment_files,
+    set_aside,
+    write_json,
+)
 from gradledger.state.torch_state import restore_rng
 
 if TYPE_CHECKING:
@@ -41,7 +48,9 @@ if TYPE_CHECKING:
 
 FOLDER: Final = "resumes"
 #: Settings that may be others when a run goes on; the resume record holds the new ones.
-FREE_SETTINGS: Final = frozenset({"state_every", "seal_rows", "seal_steps", "seal_seconds"})
+FREE_SETTINGS: Final = frozenset(
+    {"state_every", "state_keep", "seal_rows", "seal_steps", "seal_seconds"}
+)
 #: What lies in the directory of a run that died before its opening state was stored.
 _BEFORE_OPENING: Final = frozenset({"run.json", "run.lock", "policies", "states"})
 _BEGIN: Final = ("level", "on_imbalance", "groups", "blocks", "coverage", "policy", "seeds")
@@ -54,7 +63,8 @@ def is_begun(run_dir: Path) -> bool:
 
 def is_unborn(run_dir: Path) -> bool:
     """Whether a directory holds no more than a run leaves that died while it was opened."""
-    names = {path.name for path in run_dir.iterdir()}
+    # A kill in the first write of all leaves its temporary file, which nothing reads.
+    names = {path.name for path in run_dir.iterdir() if not is_temporary(path.name)}
     return names <= _BEFORE_OPENING and not stored_steps(run_dir)
 
 

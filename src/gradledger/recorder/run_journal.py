@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,9 @@ from gradledger.recorder.admit import Admitter
 from gradledger.recorder.behaviours import Behaviours
 from gradledger.recorder.examples import AdmittedDataset
 from gradledger.recorder.log_keeper import LogKeeper
+from gradledger.recorder.order import RecordedOrder
 from gradledger.recorder.resume import Resumption
+from gradledger.recorder.schedule import StateSchedule, thin
 from gradledger.recorder.sink import Sink
 from gradledger.recorder.states import proceed, state_name, store
 from gradledger.recorder.totals import Totals
@@ -34,7 +36,7 @@ from gradledger.state.torch_state import (
 
 if TYPE_CHECKING:
     from gradledger.recorder.recorder import Recorder
-    from gradledger.recorder.step import Step
+    from gradledger.recorder.step import MicroBatch, Step
 
 
 class RunJournal:
@@ -45,7 +47,7 @@ class RunJournal:
         begin: The begin record, without what admission adds.
         admitter: Decides data sets.
         sink: Takes rows.
-        state_every: Store the model state every so many steps; 0 for first and last only.
+        schedule: When model states are stored, and which stay.
         lock: Held while the run is written.
         behaviours: Measures the probes.
         signer: Key that signs the log; None where nobody does.
@@ -58,7 +60,7 @@ class RunJournal:
         begin: RunBegin,
         admitter: Admitter,
         sink: Sink,
-        state_every: int,
+        schedule: StateSchedule,
         lock: RunLock,
         *,
         behaviours: Behaviours,
@@ -68,7 +70,7 @@ class RunJournal:
         self._resumption, self._waiting, self._due = resumption, False, False
         self.run_dir, self.begin, self.totals = run_dir, begin, Totals()
         self._admitter, self._sink = admitter, sink
-        self._state_every, self._lock = state_every, lock
+        self._schedule, self._lock = schedule, lock
         self._behaviours, self._log = behaviours, LogKeeper(run_dir, signer)
         self._fingerprint = ""
         self._counts: WriteCounts = ()
@@ -118,9 +120,12 @@ class RunJournal:
         """Return the keyed commitment under the source's salt."""
         return self._admitter.salts.commit(source, content)
 
-    def order(self) -> Iterator[Sequence[int]] | None:
+    def order(self) -> RecordedOrder | None:
         """Let the loader decide the order."""
         return None
+
+    def presented(self, step: Step, micro: MicroBatch) -> None:
+        """Do nothing: visits are written when the step ends."""
 
     def begin_step(self, recorder: Recorder, step: Step) -> None:
         """Take fingerprints and compare them with those after the step before."""
@@ -205,7 +210,7 @@ class RunJournal:
             "verdict": verdict,
         }
         self._sink.add(visit_rows(recorder, step, self._measures), self._rows, row)
-        self._due = bool(self._state_every) and step.number % self._state_every == 0
+        self._due = self._schedule.is_due(step.number)
         self._behaviours.after_step(recorder, step.number, is_stored=self._due)
         if verdict in BAD_VERDICTS and self.begin.on_imbalance == "strict":
             self._sink.seal()
@@ -272,6 +277,7 @@ class RunJournal:
         store(self.run_dir, recorder, position)
         self._stored, self._due = recorder.num_steps, False
         self._log.state(recorder.num_steps)
+        thin(self.run_dir, self._schedule, recorder.num_steps, self._log.thinned)
 
     def _restore_totals(self, position: Mapping[str, Any]) -> None:
         self._fingerprint = position["fingerprint"]

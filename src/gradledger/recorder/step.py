@@ -104,6 +104,7 @@ class Step:
         numbers = recorder.examples_of(batch, examples, where)
         digests = commit_rows(recorder, row_digests(batch, len(numbers)), numbers, where)
         micro = MicroBatch(numbers, digests, count_tokens(batch, len(numbers)))
+        recorder.present(self, micro)
         weights = recorder.weights_of(numbers, accumulated=self._batch is None)
         self.micro_batches.append(micro)
         self.record_seconds += time.perf_counter() - started

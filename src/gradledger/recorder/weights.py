@@ -30,9 +30,6 @@ class DepthWeights:
             id(value): [] for group in grouping.groups for value in group.parameters.values()
         }
         self._full: list[bool] = []
-        #: Profiles that decide what is routed in accumulated steps; all where None. Until a replay
-        #: with other profiles departs from the record, those of the record decide.
-        self.num_deciding: int | None = None
         self.add(FULL, [1.0] * len(grouping.blocks))
 
     def add(self, name: str, weights: Sequence[float]) -> int:
@@ -93,15 +90,14 @@ class DepthWeights:
             accumulated: The step has several micro-batches: a tensor that any profile in force
                 limits is then routed in all of them, so that its gradient has one origin.
         """
-        deciding = len(self.names) if self.num_deciding is None else self.num_deciding
-        in_force = range(deciding) if accumulated else np.unique(profiles)
+        in_force = range(len(self.names)) if accumulated else np.unique(profiles)
         if all(self._full[number] for number in in_force):
             return {}
         shared: dict[tuple[float, ...], Tensor] = {}
         routed: dict[int, Tensor] = {}
         for key, by_profile in self._by_tensor.items():
             row = tuple(by_profile[number] for number in profiles)
-            if any(weight != 1.0 for weight in (by_profile[:deciding] if accumulated else row)):
+            if any(weight != 1.0 for weight in (by_profile if accumulated else row)):
                 if row not in shared:
                     shared[row] = torch.tensor(row, device=device, dtype=torch.float64)
                 routed[key] = shared[row]

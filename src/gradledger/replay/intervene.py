@@ -7,8 +7,7 @@ recorded order, from the recorded random numbers, with the recorded learning rat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -16,42 +15,22 @@ from torch import optim
 
 from gradledger.errors import ReplayError
 from gradledger.recorder.examples import AdmittedDataset
+from gradledger.recorder.presented import item_digest
 from gradledger.recorder.recorder import Recorder
-from gradledger.recorder.step import Step
+from gradledger.recorder.step import MicroBatch, Step
+from gradledger.recorder.weights import DepthWeights
+from gradledger.replay.plan import plan_of
 from gradledger.replay.recorded import RecordedRun
 from gradledger.replay.rerun import RerunJournal
+from gradledger.replay.substitute import Substituted, substitutes
 from gradledger.schema import Intervention
 from gradledger.segment import read_table
 from gradledger.state.torch_state import rng_fingerprint, training_fingerprint
 
-#: Called after every step with its number and the number of steps.
+#: Called after every step with how many are executed and how many are to be.
 Progress = Callable[[int, int], None]
 
 _FULL_COVERAGE_PERCENT: Final = 100.0
-
-
-@dataclass(frozen=True)
-class Weigh:
-    """Multiply the profile of each example by a number of its own, in every group.
-
-    What predictions are held against: random directions of weights, mixtures of removals.
-
-    Attributes:
-        factors: Example number -> factor of at least 0; examples that are not named keep theirs.
-    """
-
-    factors: Mapping[int, float]
-
-    operation = "weigh"
-
-    @property
-    def examples(self) -> tuple[int, ...]:
-        """Example numbers, ascending."""
-        return tuple(sorted(self.factors))
-
-
-#: What can be done to examples while a run is executed again.
-Acting = Intervention | Weigh
 
 
 class Interventions(RerunJournal):
@@ -63,33 +42,35 @@ class Interventions(RerunJournal):
         progress: Called after every step.
 
     Attributes:
-        affected: Examples whose weights the intervention changes.
+        plan: Which visits it changes, and to what.
         first_affected: Step of their first visit; None where there is none.
         first_different: First step after which the model is another; None where there is none.
         first_other_rng: First step before which random numbers differ; None where none do.
-        num_identical: Steps found bit-identical before the first affected visit.
+        num_identical: Steps up to the last that was found bit-identical before the first affected
+            visit; those before the state that the replay began with are known to be.
+        final_fingerprint: Fingerprint of model and optimizer after the last step.
         num_rates_set: Learning rates that the loop chose otherwise and that were set as recorded.
     """
 
     def __init__(
-        self, run: RecordedRun, intervention: Acting, progress: Progress | None = None
+        self, run: RecordedRun, intervention: Intervention, progress: Progress | None = None
     ) -> None:
         super().__init__(run, self)
         self.intervention, self._progress = intervention, progress
-        self.affected = affected_examples(run, intervention)
-        wanted = frozenset(self.affected)
-        self.first_affected = next(
-            (visit.step for visit in run.visits if visit.example in wanted), None
-        )
+        self.plan = plan_of(run, intervention)
+        self.first_affected = self.plan.first_step
         self.first_different: int | None = None
         self.first_other_rng: int | None = None
         self.num_identical = self.num_rates_set = 0
+        self.final_fingerprint = ""
         self._rates = recorded_rates(run)
         steps = read_table(run.run_dir, "steps", ["step", "rng_fingerprint"]).to_pylist()
         self._rng = {row["step"]: row["rng_fingerprint"] for row in steps}
         self._step = 0
-        self._num_recorded: int | None = None
         self._handle: Any = None
+        self._factual: DepthWeights | None = None
+        self._other: DepthWeights | None = None
+        self._kept: dict[int, int] = {}
 
     def open(self, recorder: Recorder) -> None:
         """Bring everything to the opening state, and keep an eye on the learning rates."""
@@ -97,26 +78,43 @@ class Interventions(RerunJournal):
         self._handle = recorder.optimizer.register_step_pre_hook(self._set_rates)
 
     def admit(self, recorder: Recorder, dataset: Any, metadata: Any) -> AdmittedDataset:
-        """Take the recorded decisions, then give affected examples their other weights."""
+        """Take the recorded decisions; present other content where that is the intervention."""
         first = len(recorder.examples)
         kept = super().admit(recorder, dataset, metadata)
-        if self._num_recorded is None:
-            self._num_recorded = len(recorder.weights.names)
-        weights, profile = recorder.weights, recorder.examples.profile
-        for example in self.affected:
-            if first <= example < len(recorder.examples):
-                name = weights.names[profile[example]]
-                other = applied_to(self.intervention, example, weights.by_block[name])
-                title = f"{self.intervention.operation} {name}"
-                if isinstance(self.intervention, Weigh):
-                    title = f"{self.intervention.factors[example]!r} of {name}"
-                profile[example] = weights.add(title, other)
+        items = substitutes(dataset, first, self.plan.substituted)
+        if items:
+            kept.dataset = Substituted(dataset, items)
+        for place, item in items.items():
+            if recorder.examples.commitments[first + place] is not None:
+                source = recorder.examples.sources[first + place]
+                recorder.examples.commitments[first + place] = self.commit(
+                    source, item_digest(item)
+                )
         return kept
+
+    def presented(self, step: Step, micro: MicroBatch) -> None:
+        """Compare what is presented with the record, but for what is other on purpose."""
+        if self.plan.substituted:
+            recorded = {
+                (visit.micro_batch, visit.position): visit.digest
+                for visit in self.run.visits_of(step.number)
+            }
+            number = len(step.micro_batches)
+            digests = [
+                recorded.get((number, place), digest)
+                if int(example) in self.plan.substituted
+                else digest
+                for place, (example, digest) in enumerate(
+                    zip(micro.examples, micro.digests, strict=True)
+                )
+            ]
+            micro = MicroBatch(micro.examples, digests, micro.tokens)
+        super().presented(step, micro)
 
     def begin_step(self, recorder: Recorder, step: Step) -> None:
         """Compare the state before the step, and the random numbers."""
         self._step = step.number
-        self._decide_routing(recorder, step.number)
+        self._enforce(recorder, step.number)
         super().begin_step(recorder, step)
         if self.first_other_rng is None and rng_fingerprint() != self._rng.get(step.number):
             self.first_other_rng = step.number
@@ -129,8 +127,10 @@ class Interventions(RerunJournal):
     def end_step(self, recorder: Recorder, step: Step) -> None:
         """Compare the state after the step while it must be the recorded one."""
         super().end_step(recorder, step)
+        if step.number == self.run.num_steps:
+            self.final_fingerprint = training_fingerprint(recorder.model, recorder.optimizer)
         if self._progress is not None:
-            self._progress(step.number, self.run.num_steps)
+            self._progress(step.number - self.start, self.run.num_steps - self.start)
 
     def close(self, recorder: Recorder) -> None:  # noqa: ARG002 - part of Journal
         """Let go of the optimizer."""
@@ -150,10 +150,31 @@ class Interventions(RerunJournal):
             if found != self.run.fingerprints[step.number][1]:
                 self.first_different = step.number
 
-    def _decide_routing(self, recorder: Recorder, step: int) -> None:
-        """Until the first affected visit nothing may be routed that was not: sums would round."""
-        same = self.first_affected is None or step < self.first_affected
-        recorder.weights.num_deciding = self._num_recorded if same else None
+    def _enforce(self, recorder: Recorder, step: int) -> None:
+        """Put the weights of a step into force; those of the record, where nothing changes.
+
+        The changed ones are a table of their own: a profile that is merely known would have every
+        micro-batch of an accumulated step routed, also in steps that nothing is changed in.
+        """
+        if self._factual is None:
+            self._factual = recorder.weights
+        profile = recorder.examples.profile
+        for example, number in self._kept.items():
+            profile[example] = number
+        changed = self.plan.weights.get(step, {})
+        self._kept = {example: int(profile[example]) for example in changed}
+        recorder.weights = self._factual
+        if not changed:
+            return
+        if self._other is None:
+            self._other = DepthWeights(
+                recorder.grouping, accept_coupled=self.run.begin["settings"]["accept_coupled"]
+            )
+            for name in self._factual.names[1:]:
+                self._other.add(name, self._factual.by_block[name])
+        recorder.weights = self._other
+        for example, weights in changed.items():
+            profile[example] = self._other.add(f"changed to {weights}", weights)
 
     def _set_rates(self, optimizer: optim.Optimizer, _args: Any, _kwargs: Any) -> None:
         """A schedule that follows the loss would choose other rates; the recorded ones stand."""
@@ -166,27 +187,6 @@ class Interventions(RerunJournal):
                 settings["lr"].fill_(recorded)
             else:
                 settings["lr"] = recorded
-
-
-def applied_to(intervention: Acting, example: int, profile: Sequence[float]) -> tuple[float, ...]:
-    """Return the weights per block that an example gets in place of its profile's."""
-    if isinstance(intervention, Weigh):
-        return tuple(intervention.factors[example] * weight for weight in profile)
-    return intervention.applied(profile)
-
-
-def affected_examples(run: RecordedRun, intervention: Acting) -> tuple[int, ...]:
-    """Return the admitted examples whose weights an intervention changes, ascending."""
-    decision, admitted, profiles = run.decisions()
-    in_force = run.begin["settings"]["profiles"]
-    full = [1.0] * len(run.begin["blocks"])
-    found = []
-    for example in intervention.examples:
-        if 0 <= example < len(admitted) and admitted[example]:
-            weights = in_force.get(profiles[decision[example]], full)
-            if tuple(weights) != applied_to(intervention, example, weights):
-                found.append(example)
-    return tuple(found)
 
 
 def recorded_rates(run: RecordedRun) -> dict[int, dict[int, float]]:
@@ -204,13 +204,13 @@ def recorded_rates(run: RecordedRun) -> dict[int, dict[int, float]]:
     return rates
 
 
-def refuse_inexact(run: RecordedRun, intervention: Acting) -> None:
+def refuse_inexact(run: RecordedRun, intervention: Intervention) -> None:
     """Refuse interventions whose weights could not act on every parameter of chosen examples.
 
     Raises:
         ReplayError: Parameters lack capture (R131), or rows influence each other (R132).
     """
-    if affected_examples(run, intervention):
+    if plan_of(run, intervention).weights:
         refuse_partial(run)
 
 

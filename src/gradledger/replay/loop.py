@@ -19,6 +19,8 @@ from gradledger.state.torch_state import array_tensor, model_tensors, preserved_
 Observable = Callable[[nn.Module], Any]
 #: By name; or what gives them for the examples that an intervention is about.
 Observables = Mapping[str, Observable] | Callable[[frozenset[int]], Mapping[str, Observable]]
+#: Prompt -> what writes the text of a model that follows it; must not depend on random numbers.
+Generators = Mapping[str, Callable[[nn.Module], str]]
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,13 @@ class TrainingLoop:
         build: Builds model and optimizer as the recorded run did.
         train: The training loop that was recorded; it does not close the recorder.
         observe: Figures of the final model, by name; evaluated without gradients in eval mode.
+        generate: Texts of the final model, by prompt; likewise.
     """
 
     build: Build
     train: Train
     observe: Observables = field(default_factory=dict)
+    generate: Generators = field(default_factory=dict)
 
     def observables(self, examples: Sequence[int]) -> dict[str, Observable]:
         """Return the figures that are observed when an intervention is about these examples."""
@@ -87,7 +91,29 @@ def observe_model(
     Raises:
         ReplayError: The stored model is not one that ``build`` builds. Code R135.
     """
-    if not observables:
+    found: dict[str, float] = _evaluate(build, model_file, observables, float)
+    return found
+
+
+def write_texts(build: Build, model_file: Path, generators: Generators) -> dict[str, str]:
+    """Let a stored model write; as ``observe_model``.
+
+    Args:
+        build: Builds the model.
+        model_file: Its parameters and buffers.
+        generators: Prompt -> function of the model.
+
+    Raises:
+        ReplayError: The stored model is not one that ``build`` builds. Code R135.
+    """
+    found: dict[str, str] = _evaluate(build, model_file, generators, str)
+    return found
+
+
+def _evaluate(
+    build: Build, model_file: Path, asked: Mapping[str, Callable[[nn.Module], Any]], kind: Any
+) -> dict[str, Any]:
+    if not asked:
         return {}
     with preserved_rng():
         model, _ = build()
@@ -104,4 +130,4 @@ def observe_model(
             for name, tensor in live.items():
                 tensor.copy_(array_tensor(arrays[name]))
             model.eval()
-            return {name: float(figure(model)) for name, figure in observables.items()}
+            return {name: kind(figure(model)) for name, figure in asked.items()}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,21 @@ from torch import Tensor
 
 from gradledger.errors import ReplayError
 from gradledger.recorder.behaviours import probe_weights_path
+from gradledger.recorder.order import RecordedOrder
+from gradledger.recorder.resume_point import stored_steps
 from gradledger.segment import read_json, read_table
 
 
 @dataclass(frozen=True)
 class RecordedVisit:
-    """Where a visit stands: step, micro-batch, position, example, decision."""
+    """Where a visit stands, and the keyed commitment to the tensors that were presented."""
 
     step: int
     micro_batch: int
     position: int
     example: int
     decision: int
+    digest: bytes = b""
 
 
 class RecordedRun:
@@ -51,27 +54,53 @@ class RecordedRun:
         self.run_dir = run_dir
         self.begin: dict[str, Any] = read_json(run_dir / "run.json")
         self.num_steps: int = read_json(run_dir / "end.json")["num_steps"]
-        names = ["step", "micro_batch", "position", "example", "decision"]
+        names = [field.name for field in fields(RecordedVisit)]
         columns = read_table(run_dir, "visits", names).to_pydict()
         rows = zip(*(columns[name] for name in names), strict=True)
         self.visits = sorted(
             (RecordedVisit(*row) for row in rows),
             key=lambda visit: (visit.step, visit.micro_batch, visit.position),
         )
+        self._of_step: dict[int, list[RecordedVisit]] = {}
+        for visit in self.visits:
+            self._of_step.setdefault(visit.step, []).append(visit)
         steps = read_table(run_dir, "steps", ["step", "fingerprint_before", "fingerprint_after"])
         self.fingerprints: dict[int, tuple[str, str]] = {
             row["step"]: (row["fingerprint_before"], row["fingerprint_after"])
             for row in steps.to_pylist()
         }
 
-    def order(self) -> Iterator[list[int]]:
-        """Yield the example numbers of every micro-batch, in the order of training."""
-        for _, visits in groupby(self.visits, key=lambda visit: (visit.step, visit.micro_batch)):
-            yield [visit.example for visit in visits]
+    def order(self, after: int = 0) -> RecordedOrder:
+        """Return the micro-batches in the order of training, from the first after a step on."""
+        key = attrgetter("step", "micro_batch")
+        batches = [(head, list(visits)) for head, visits in groupby(self.visits, key=key)]
+        num_used = sum(1 for head, _ in batches if head[0] <= after)
+        return RecordedOrder([[visit.example for visit in part] for _, part in batches], num_used)
 
     def visits_of(self, step: int) -> list[RecordedVisit]:
         """Return the visits of one step, in order."""
-        return [visit for visit in self.visits if visit.step == step]
+        return self._of_step.get(step, [])
+
+    def stored_states(self) -> list[int]:
+        """Return the steps after which a model state is stored, ascending; 0 is the opening."""
+        return stored_steps(self.run_dir)
+
+    def last_state_before(self, step: int) -> int:
+        """Return the step of the last stored state from which a step can be executed.
+
+        Args:
+            step: From 1.
+
+        Returns:
+            A step below ``step``; 0 for the opening state.
+
+        Raises:
+            ReplayError: Not even the opening state is stored. Code R102.
+        """
+        found = [stored for stored in self.stored_states() if stored < step]
+        if not found:
+            self.state_dir(0)
+        return found[-1]
 
     def state_dir(self, step: int) -> Path:
         """Return the folder of the model state after a step.
@@ -81,7 +110,7 @@ class RecordedRun:
         """
         folder = self.run_dir / "states" / f"step={step}"
         if not folder.is_dir():
-            stored = sorted(int(p.name[5:]) for p in (self.run_dir / "states").glob("step=*"))
+            stored = self.stored_states()
             raise ReplayError(
                 "R102",
                 observed=f"no model state after step {step}",

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
 
-import numpy as np
 from torch import nn, optim
 
 from gradledger.errors import ReplayError
 from gradledger.recorder.attach import observe
-from gradledger.recorder.examples import AdmittedDataset
-from gradledger.recorder.presented import item_digest
+from gradledger.recorder.order import RecordEnd
 from gradledger.recorder.recorder import Recorder
-from gradledger.recorder.salts import Salts
-from gradledger.recorder.step import Step
-from gradledger.recorder.weights import FULL
+from gradledger.replay.journal import Observer, RerunJournal
+from gradledger.replay.keep import Keeper
 from gradledger.replay.recorded import RecordedRun
-from gradledger.segment import read_table
-from gradledger.state.torch_state import load_state, restore_rng, training_fingerprint
+
+__all__ = ["Build", "Observer", "RerunJournal", "Train", "execute", "rerun"]
 
 #: Builds model and optimizer as the recorded run did.
 Build = Callable[[], tuple[nn.Module, optim.Optimizer]]
@@ -26,146 +24,22 @@ Build = Callable[[], tuple[nn.Module, optim.Optimizer]]
 Train = Callable[[Recorder], None]
 
 
-class Observer(Protocol):
-    """What a rerun does with every update."""
-
-    def book(
-        self, recorder: Recorder, step: Step, sizes: Sequence[int], routed: frozenset[int]
-    ) -> None:
-        """Look at the update that just happened."""
-
-
-class RerunJournal:
-    """The journal of a rerun: compares instead of writing.
-
-    Args:
-        run: The recorded run.
-        observer: Sees every update.
-    """
-
-    def __init__(self, run: RecordedRun, observer: Observer) -> None:
-        self.run, self._observer = run, observer
-        self._order = run.order()
-        self._salts = Salts(run.run_dir)
-        self._num_items = 0
-
-    def open(self, recorder: Recorder) -> None:
-        """Bring model, optimizer, accounts and random numbers to the opening state."""
-        folder = self.run.state_dir(0)
-        load_state(folder, recorder.model, recorder.optimizer)
-        restore_rng(folder)
-
-    def admit(
-        self,
-        recorder: Recorder,
-        dataset: Any,
-        metadata: Any,  # noqa: ARG002 - part of Journal; the recorded decisions stand
-    ) -> AdmittedDataset:
-        """Take the recorded decisions; nothing is decided again."""
-        first, count = self._num_items, len(dataset)
-        decision, admitted, profile_names = self.run.decisions()
-        part = slice(first, first + count)
-        in_force = self.run.begin["settings"]["profiles"]
-        numbers = {FULL: 0}
-        for name in sorted({profile_names[code] for code in decision[part][admitted[part]]}):
-            numbers[name] = recorder.weights.add(name, in_force[name])
-        profile = np.asarray(
-            [numbers.get(profile_names[code], 0) for code in decision[part]], np.int32
-        )
-        columns = read_table(self.run.run_dir, "decisions/examples").slice(first, count).to_pydict()
-        sources = [str(value) for value in columns.get("source", ["data"] * count)]
-        contents = [None if value is None else bytes.fromhex(value) for value in columns["content"]]
-        self._compare_content(dataset, sources, contents, first)
-        recorder.examples.extend(
-            decision[part], profile, admitted[part], sources, contents, columns["example_id"]
-        )
-        self._num_items += count
-        kept = np.flatnonzero(admitted[part])
-        return AdmittedDataset(dataset, kept.tolist(), (kept + first).tolist())
-
-    def _compare_content(
-        self, dataset: Any, sources: list[str], contents: list[bytes | None], first: int
-    ) -> None:
-        for place, (source, content) in enumerate(zip(sources, contents, strict=True)):
-            if content is None:
-                continue
-            found = self.commit(source, item_digest(dataset[place]))
-            if found != content:
-                raise ReplayError(
-                    "R104",
-                    observed=f"content {found.hex()[:16]} of example {first + place}",
-                    expected=f"content {content.hex()[:16]}, as recorded",
-                    where=str(self.run.run_dir),
-                    hint="replay with the data set that the run was recorded with",
-                )
-
-    def commit(self, source: str, content: bytes) -> bytes:
-        """Return the keyed commitment under the recorded salt."""
-        return self._salts.commit(source, content)
-
-    def order(self) -> Iterator[Sequence[int]] | None:
-        """Feed the recorded order."""
-        return self._order
-
-    def begin_step(self, recorder: Recorder, step: Step) -> None:
-        """Compare the state before the step."""
-        self._compare(recorder, step, 0)
-
-    def between_steps(self, recorder: Recorder) -> bool:  # noqa: ARG002 - part of Journal
-        """Do nothing: no state is stored."""
-        return False
-
-    def before_update(self, step: Step) -> None:
-        """Do nothing: what is about to happen is on record."""
-
-    def book(
-        self, recorder: Recorder, step: Step, sizes: Sequence[int], routed: frozenset[int]
-    ) -> None:
-        """Show the update to the observer."""
-        self._observer.book(recorder, step, sizes, routed)
-
-    def end_step(self, recorder: Recorder, step: Step) -> None:
-        """Compare the state after the step."""
-        self._compare(recorder, step, 1)
-
-    def balance(self) -> str:
-        """Say that what was compared so far is the same."""
-        return "bit-identical"
-
-    def close(self, recorder: Recorder) -> None:
-        """Nothing is held."""
-
-    def abort(self) -> None:
-        """Nothing is held."""
-
-    def _compare(self, recorder: Recorder, step: Step, side: int) -> None:
-        found = training_fingerprint(recorder.model, recorder.optimizer)
-        recorded = self.run.fingerprints.get(step.number, ("none", "none"))[side]
-        if found != recorded:
-            raise ReplayError(
-                "R103",
-                observed=f"fingerprint {found} {('before', 'after')[side]} step {step.number}",
-                expected=f"{recorded}, as recorded",
-                where=str(self.run.run_dir),
-                hint="replay on the same kind of machine, library versions and thread count, "
-                "with the script that was recorded",
-            )
-
-
-def rerun(run: RecordedRun, build: Build, train: Train, observer: Observer) -> None:
-    """Execute a recorded run again, from its opening state, bit for bit.
+def rerun(
+    run: RecordedRun, build: Build, train: Train, observer: Observer, *, start: int = 0
+) -> None:
+    """Execute a recorded run again, bit for bit.
 
     Args:
         run: The recorded run.
         build: Builds model and optimizer as they were built.
         train: The training loop that was recorded.
         observer: Sees every update.
+        start: Step of the stored state to begin with; 0 for the opening state.
 
     Raises:
-        ReplayError: A fingerprint differs (R103), content differs (R104), or the loop ended
-            early (R105).
+        ReplayError: As ``execute`` raises.
     """
-    execute(run, build, train, RerunJournal(run, observer))
+    execute(run, build, train, RerunJournal(run, observer), start=start)
 
 
 def execute(
@@ -174,23 +48,53 @@ def execute(
     train: Train,
     journal: RerunJournal,
     *,
+    start: int = 0,
+    stop: int | None = None,
     measure_visits: bool = True,
+    keep: Path | None = None,
 ) -> nn.Module:
     """Execute the training loop with a journal that reads the record.
+
+    With ``start``, everything is brought to a stored state: model, optimizer, what ``run.track``
+    was given, all random numbers and the place in the data. The loop is started from its top, and
+    ``run.batches`` gives the remaining batches alone: passes that were over give nothing. A loop
+    that counts for itself goes on from ``run.num_steps``; where it counts from 0 all the same, it
+    is stopped after the last recorded step.
 
     Args:
         run: The recorded run.
         build: Builds model and optimizer as they were built.
         train: The training loop that was recorded.
         journal: Feeds order and decisions.
+        start: Step of the stored state to begin with; 0 for the opening state.
+        stop: Last step to execute; by default the last of the run.
         measure_visits: Whether gradients of all visits are kept for measuring.
+        keep: Folder for states of this replay itself, so that it goes on where it was killed; they
+            are removed at its end. Only for journals that name in ``NOTED`` what they found.
 
     Returns:
         The model in its final state.
 
     Raises:
-        ReplayError: As the journal raises, or the loop ended early (R105).
+        ReplayError: No state is stored at ``start`` (R102), content or order differ (R104, R141,
+            R142), the loop ended early (R105), or as the journal raises.
     """
+    with Keeper(keep) if keep is not None else nullcontext() as keeper:
+        journal.begin_at(start)
+        journal.stop, journal.keeper = run.num_steps if stop is None else stop, keeper
+        kept = keeper.find() if keeper is not None else None
+        if kept is not None and start < kept.step < journal.stop:
+            journal.begin_at(kept.step, kept.folder)
+            journal.take_notes(kept.notes)
+        model = _train_again(run, build, train, journal, measure_visits=measure_visits)
+        if keeper is not None:
+            keeper.clear()
+        return model
+
+
+def _train_again(
+    run: RecordedRun, build: Build, train: Train, journal: RerunJournal, *, measure_visits: bool
+) -> nn.Module:
     model, optimizer = build()
     settings = run.begin["settings"]
     seen = observe(
@@ -203,12 +107,16 @@ def execute(
     )
     recorder = seen.recorder(model, optimizer, journal)
     with recorder:
-        train(recorder)
-        if recorder.num_steps != run.num_steps:
+        try:
+            train(recorder)
+        except (RecordEnd, StopIteration):
+            if recorder.num_steps != journal.stop:
+                raise
+        if recorder.num_steps != journal.stop:
             raise ReplayError(
                 "R105",
                 observed=f"{recorder.num_steps} steps",
-                expected=f"{run.num_steps}, as recorded",
+                expected=f"{journal.stop}, as recorded",
                 where=str(run.run_dir),
                 hint="replay with the training loop that was recorded",
             )

@@ -1,5 +1,6 @@
 """Reports on a run: one evidence model, several forms, and a gate for continuous integration."""
 
+from gradledger.report.answer_page import AnswerPage
 from gradledger.report.evidence import EXACTNESS, Evidence, Figure, SignedLog
 from gradledger.report.gate import Condition, Violation, parse_gate
 from gradledger.report.renderer import Renderer
@@ -10,6 +11,7 @@ __all__ = [
     "EXACTNESS",
     "KINDS",
     "RENDERERS",
+    "AnswerPage",
     "Condition",
     "Evidence",
     "Figure",

@@ -2,10 +2,24 @@
 
 from gradledger.schema.decision import VERDICTS, Decision, RuleTruth
 from gradledger.schema.group import Coverage, GroupRecord, TensorRecord
-from gradledger.schema.intervention import Intervention, Remove, Reprofile, Reweight
+from gradledger.schema.intervention import (
+    RENORMALISED_BY,
+    Change,
+    Intervention,
+    Remove,
+    Renormalise,
+    Reprofile,
+    Reweight,
+    Substitute,
+    Together,
+    changed_weights,
+    intervention_from,
+    parts_of,
+)
 from gradledger.schema.leaf import (
     LEAF_FORMAT,
     LEAF_KINDS,
+    THINNED,
     CommitmentsLeaf,
     DerivedLeaf,
     ErasureLeaf,
@@ -49,12 +63,15 @@ __all__ = [
     "LEAF_KINDS",
     "PROBE_INTERVALS",
     "PROBE_LINES",
+    "RENORMALISED_BY",
     "RESUME_FORMAT",
     "STEPS",
     "TABLES",
+    "THINNED",
     "VERDICTS",
     "VERDICT_NAMES",
     "VISITS",
+    "Change",
     "CommitmentsLeaf",
     "Coverage",
     "Decision",
@@ -68,6 +85,7 @@ __all__ = [
     "Leaf",
     "PolicyLeaf",
     "Remove",
+    "Renormalise",
     "Reprofile",
     "Resume",
     "ResumeLeaf",
@@ -79,5 +97,10 @@ __all__ = [
     "RunEndLeaf",
     "SegmentLeaf",
     "StateLeaf",
+    "Substitute",
     "TensorRecord",
+    "Together",
+    "changed_weights",
+    "intervention_from",
+    "parts_of",
 ]

@@ -148,14 +148,19 @@ class ResumeLeaf(Leaf):
     state_sha256: str
 
 
+#: What an erasure says of a model state that was one of enough.
+THINNED: Final = "thinned"
+
+
 @dataclass(frozen=True, kw_only=True)
 class ErasureLeaf(Leaf):
     """Something that was erased on purpose; what rests on it can no longer be checked.
 
     Attributes:
         recorded_at: ISO 8601 UTC.
-        what: What was erased: ``salt``, ``attribute`` or ``content``.
-        scope: Source or field that it belonged to, never a person's name.
+        what: What was erased: ``salt``, ``attribute`` or ``content``; ``thinned`` for a stored
+            model state that went because there are others.
+        scope: Source or field that it belonged to, never a person's name; folder of the state.
         reason: Plain words.
     """
 

@@ -1,6 +1,6 @@
 """Where records lie: Parquet segments, JSON documents, and the lock of their one writer."""
 
-from gradledger.segment.append_log import AppendLog, LogRecord, read_append_log
+from gradledger.segment.append_log import AppendLog, LogRecord, read_append_heads, read_append_log
 from gradledger.segment.arrow import ARROW_TYPES, SEGMENT_FORMAT, arrow_schema
 from gradledger.segment.columns import cut_mantissa
 from gradledger.segment.documents import read_json, write_json
@@ -11,6 +11,7 @@ from gradledger.segment.files import (
     ensure_folder,
     is_temporary,
     make_folder,
+    remove_folder,
     sync_folder,
     temporary_path,
     write_bytes_atomic,
@@ -18,6 +19,7 @@ from gradledger.segment.files import (
 from gradledger.segment.lock import LOCK_NAME, RunLock
 from gradledger.segment.orphans import ORPHANS, orphan_folder, orphan_folders, set_aside
 from gradledger.segment.reader import (
+    damaged_columns,
     read_segment,
     read_table,
     segment_files,
@@ -46,17 +48,20 @@ __all__ = [
     "cannot_read",
     "cannot_write",
     "cut_mantissa",
+    "damaged_columns",
     "encode_rows",
     "ensure_folder",
     "is_temporary",
     "make_folder",
     "orphan_folder",
     "orphan_folders",
+    "read_append_heads",
     "read_append_log",
     "read_json",
     "read_segment",
     "read_table",
     "read_tabular",
+    "remove_folder",
     "row_layout",
     "segment_files",
     "segment_of",

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+import shutil
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -157,6 +158,21 @@ def write_bytes_atomic(path: Path, content: Buffer, *, mode: int = 0o666) -> str
     with AtomicFile(path, mode=mode) as file:
         file.write(content)
     return file.sha256
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder of a run; a crash leaves all of it, or what every reader passes over.
+
+    Raises:
+        StorageError: The disk refuses. Code S112.
+    """
+    aside = temporary_path(folder)
+    try:
+        folder.rename(aside)
+        sync_folder(folder.parent)
+        shutil.rmtree(aside)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
 
 
 def make_folder(folder: Path) -> None:

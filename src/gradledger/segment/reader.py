@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +17,8 @@ from gradledger.segment.files import cannot_read
 from gradledger.segment.orphans import orphan_folders
 from gradledger.segment.sealed import SealedSegment
 
+#: What reading a damaged segment may raise.
+_DAMAGED: Final = (pa.ArrowException, OSError, UnicodeDecodeError)
 _SEGMENT_NAME: Final = re.compile(r"part-\d{6,}\.parquet")
 
 
@@ -89,6 +91,22 @@ def read_segment(path: Path) -> pa.Table:
     return _read(path, None)
 
 
+def damaged_columns(path: Path) -> Iterator[tuple[str, str]]:
+    """Give the columns of a segment whose pages cannot be read or fail their checksum, and why.
+
+    A segment whose footer cannot be read gives none: no column can be told from another.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            for name in file.schema_arrow.names:
+                try:
+                    file.read(columns=[name], use_threads=False).validate(full=True)
+                except _DAMAGED as error:
+                    yield name, f"{_observed(error):.200}"
+    except _DAMAGED:
+        return
+
+
 def step_range(path: Path, column: str = "step") -> tuple[int, int] | None:
     """Return the smallest and largest value of a column of integers, from a segment's footer.
 
@@ -98,15 +116,17 @@ def step_range(path: Path, column: str = "step") -> tuple[int, int] | None:
     try:
         with pq.ParquetFile(path) as file:
             place = file.schema_arrow.get_field_index(column)
+            if place < 0:
+                known = ", ".join(file.schema_arrow.names)
+                raise _unreadable(f"no column {column!r}", f"one of {known:.200}", str(path))
             groups = [file.metadata.row_group(n) for n in range(file.metadata.num_row_groups)]
             ranges = [group.column(place).statistics for group in groups if group.num_rows]
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(
-            str(error).splitlines()[0][:300], "a sealed segment", str(path)
-        ) from error
-    if not ranges:
-        return None
-    return min(item.min for item in ranges), max(item.max for item in ranges)
+            ends = [(item.min, item.max) for item in ranges if item is not None]
+    except _DAMAGED as error:
+        raise _damaged(error, path) from error
+    if len(ends) != len(ranges) or not all(type(end) is int for pair in ends for end in pair):
+        raise _unreadable(f"no range of {column!r}", "smallest and largest value", str(path))
+    return (min(low for low, _ in ends), max(high for _, high in ends)) if ends else None
 
 
 def segment_of(run_dir: Path, path: Path) -> SealedSegment:
@@ -120,8 +140,8 @@ def segment_of(run_dir: Path, path: Path) -> SealedSegment:
             sha256, num_bytes = hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
         with pq.ParquetFile(path) as parquet:
             num_rows, names = parquet.metadata.num_rows, parquet.schema_arrow.names
-    except pa.ArrowException as error:
-        raise _unreadable(str(error)[:300], "a sealed segment", str(path)) from error
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise _damaged(error, path) from error
     except OSError as error:
         raise cannot_read(path, error) from error
     smallest, largest = (step_range(path) or (None, None)) if "step" in names else (None, None)
@@ -134,11 +154,20 @@ def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
         with pq.ParquetFile(path) as file:
             names = file.schema_arrow.names
             kept = names if columns is None else [name for name in columns if name in names]
-            return file.read(columns=kept).replace_schema_metadata(None)
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(
-            str(error).splitlines()[0][:300], "a sealed segment", str(path)
-        ) from error
+            found = file.read(columns=kept).replace_schema_metadata(None)
+            # A damaged page may decode: texts that are no text, places outside a dictionary.
+            found.validate(full=True)
+    except _DAMAGED as error:
+        raise _damaged(error, path) from error
+    return found
+
+
+def _damaged(error: Exception, path: Path) -> StorageError:
+    return _unreadable(_observed(error)[:300], "a sealed segment", str(path))
+
+
+def _observed(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _unreadable(observed: str, expected: str, where: str) -> StorageError:

@@ -159,6 +159,8 @@ class SegmentWriter:
             use_dictionary=coded,
             column_encoding=delta,
             write_statistics=True,
+            # Names the column that a damaged page belongs to; readers may pass it over.
+            write_page_checksum=True,
         )
         try:
             writer.write_table(table, row_group_size=math.ceil(table.num_rows / num_groups))

@@ -18,6 +18,8 @@ from gradledger.verify.recorded import Recorded
 
 #: Profile that is in force without any policy.
 _FULL: Final = "full"
+#: Class of what was denied because it was erased.
+_ERASED_CLASS: Final = "erased"
 
 
 def check_admission(found: Recorded) -> Iterator[Finding]:
@@ -74,12 +76,27 @@ def _admission(
         return
     first = record["first_decision"]
     again = {"decision": pa.array(range(first, first + len(decided)), pa.int32())}
-    yield from _compare(distinct, {**again, **decided.columns()}, tables["decisions/distinct"])
-    codes = pa.array(decided.code.astype("int32") + first)
-    yield from _compare(examples, {"decision": codes}, tables["decisions/examples"])
+    # Denials of what was erased follow the policy's decisions: they can only take away.
+    ruled, denied = distinct.slice(0, len(decided)), distinct.slice(len(decided))
+    yield from _compare(ruled, {**again, **decided.columns()}, tables["decisions/distinct"])
+    yield from _erased(denied, first + len(decided), tables["decisions/distinct"])
+    taken = examples["decision"].to_numpy() >= first + len(decided)
+    codes = decided.code.astype("int32") + first
+    codes[taken] = examples["decision"].to_numpy()[taken]
+    yield from _compare(examples, {"decision": pa.array(codes)}, tables["decisions/examples"])
     if "decisions/truths" in tables:
         truths = read_segment(found.run_dir / tables["decisions/truths"])
         yield from _compare(truths, decided.truth_columns(), tables["decisions/truths"])
+
+
+def _erased(denied: pa.Table, first: int, place: str) -> Iterator[Finding]:
+    """Check that decisions which no policy made are denials of what was erased."""
+    for number, row in enumerate(denied.to_pylist(), first):
+        said = (row["decision"], row["verdict"], row["class"])
+        if said != (number, "deny", _ERASED_CLASS):
+            observed = f"decision {said[0]}: {said[1]}, class {said[2]}"
+            expected = f"decision {number}, a denial of what was erased"
+            yield Finding("V601", place, observed, expected)
 
 
 def _compare(recorded: pa.Table, again: dict[str, Any], place: str) -> Iterator[Finding]:

@@ -13,15 +13,19 @@ from gradledger.log import hash_rows, list_files, place_before, read_commitments
 from gradledger.merkle import leaf_hash, root_hash
 from gradledger.schema import (
     TABLES,
+    THINNED,
     CommitmentsLeaf,
+    ErasureLeaf,
     FileDigest,
     Leaf,
     ResumeLeaf,
     RunEndLeaf,
     SegmentLeaf,
+    StateLeaf,
 )
 from gradledger.segment import cannot_read, orphan_folders, segment_files
 from gradledger.verify.finding import Finding
+from gradledger.verify.locate import locate_change
 from gradledger.verify.recorded import Scope
 
 _ALL: Final = Scope()
@@ -45,13 +49,14 @@ def check_files(
         StorageError: A file cannot be read. Code S113.
     """
     places, findings = _places(leaves)
+    erased = erased_places(leaves)
     for index, leaf in enumerate(leaves):
         if leaf is None or (
             isinstance(leaf, SegmentLeaf) and not scope.covers(leaf.min_step, leaf.max_step)
         ):
             continue
         on_progress(f"leaf {index}")
-        findings += _check_leaf(run_dir, leaf, index, places)
+        findings += _check_leaf(run_dir, leaf, index, places, erased)
     named = {path for file_places in places for path in file_places.values()}
     segments = {
         path.relative_to(run_dir).as_posix()
@@ -71,7 +76,7 @@ def _places(leaves: Sequence[Leaf | None]) -> tuple[list[dict[str, str]], list[F
     """Return, for every leaf, where each of its files lies now.
 
     What a resume set aside lies among the orphans, where the leaf of the resume names it; its old
-    place is free from then on.
+    place is free from then on. What was thinned lies nowhere: its place is empty.
     """
     places: list[dict[str, str]] = [{} for _ in leaves]
     findings, owners = [], dict[str, int]()
@@ -85,18 +90,42 @@ def _places(leaves: Sequence[Leaf | None]) -> tuple[list[dict[str, str]], list[F
             before = place_before(file.path) if isinstance(leaf, ResumeLeaf) else ""
             if before in owners:
                 places[owners.pop(before)][before] = file.path
+        if isinstance(leaf, ErasureLeaf) and leaf.what == THINNED:
+            for path in [path for path in owners if path.startswith(f"{leaf.scope}/")]:
+                places[owners.pop(path)][path] = ""
     return places, findings
 
 
+def erased_places(leaves: Sequence[Leaf | None]) -> frozenset[str]:
+    """Return the files and folders of states that erasures removed, as the log says."""
+    return frozenset(
+        leaf.scope for leaf in leaves if isinstance(leaf, ErasureLeaf) and leaf.what == "state"
+    )
+
+
 def _check_leaf(
-    run_dir: Path, leaf: Leaf, index: int, places: Sequence[Mapping[str, str]]
+    run_dir: Path,
+    leaf: Leaf,
+    index: int,
+    places: Sequence[Mapping[str, str]],
+    erased: frozenset[str],
 ) -> Iterator[Finding]:
     sound = True
+    if isinstance(leaf, StateLeaf) and "" in places[index].values():
+        where = f"states/step={leaf.step}"
+        yield Finding("V909", where, "thinned", "nothing: its leaf says so")
+        return
     for file in leaf.files:
+        place = places[index][file.path]
+        if erased and not (run_dir / place).exists() and _lies_in(place, erased):
+            yield Finding("V910", place, "removed by an erasure", "a leaf of it, which is there")
+            continue
         wrong = _check_file(run_dir, file, places[index][file.path], index)
         if wrong:
             sound &= wrong.is_notice
             yield wrong
+            if wrong.code == "V302":
+                yield from locate_change(run_dir, file, places[index][file.path])
     if not sound:
         return
     if isinstance(leaf, SegmentLeaf):
@@ -125,6 +154,11 @@ def _check_file(run_dir: Path, file: FileDigest, place: str, index: int) -> Find
         expected = f"{file.num_bytes} bytes, {file.sha256}, as leaf {index} says"
         return Finding("V302", place, observed, expected)
     return None
+
+
+def _lies_in(place: str, erased: frozenset[str]) -> bool:
+    """Whether a file is one of those that were erased, or in a folder of theirs."""
+    return place in erased or any(str(parent) in erased for parent in PurePosixPath(place).parents)
 
 
 def _said(file: FileDigest) -> tuple[int, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 
@@ -13,11 +14,23 @@ from gradledger.schema import FORMAT, Leaf
 from gradledger.verify.admission import check_admission
 from gradledger.verify.authority import check_authority, check_commitments
 from gradledger.verify.balance import check_balance
+from gradledger.verify.files import erased_places
 from gradledger.verify.finding import Finding
 from gradledger.verify.model_states import check_states
 from gradledger.verify.order import check_order, check_records
 from gradledger.verify.recorded import Recorded, Scope
 from gradledger.verify.sequence import check_sequence
+
+#: What a check meets in a record of another form; the finding names it.
+_UNREADABLE: Final = (
+    pa.ArrowException,
+    AttributeError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
 
 Check = Callable[[Recorded], Iterator[Finding]]
 
@@ -40,7 +53,7 @@ def check_all_records(
     try:
         if found.begin.get("format") != FORMAT:
             return []  # a log of something else; its files are checked all the same
-    except GradledgerError:
+    except (GradledgerError, TypeError, ValueError):
         return []  # the begin record is missing or altered, which its leaf says
     checks: tuple[tuple[str, Check], ...] = (
         ("order of the leaves", lambda item: check_order(item, leaves)),
@@ -50,7 +63,7 @@ def check_all_records(
         ("decisions", check_admission),
         ("permitted weights", check_authority),
         ("commitments", lambda item: check_commitments(item, leaves)),
-        ("model states", check_states),
+        ("model states", lambda item: check_states(item, erased_places(leaves))),
         ("manifest", _check_manifest),
     )
     findings: list[Finding] = []
@@ -61,7 +74,7 @@ def check_all_records(
         except GradledgerError as error:
             observed = f"{error.code}: {error.observed}"
             findings.append(Finding("V405", name, f"{observed:.300}", "records that can be read"))
-        except (pa.ArrowException, KeyError, TypeError, ValueError, IndexError) as error:
+        except _UNREADABLE as error:
             observed = f"{type(error).__name__}: {error}"
             findings.append(Finding("V405", name, f"{observed:.300}", "records that can be read"))
     return findings

@@ -49,7 +49,8 @@ def _steps(found: Recorded) -> Iterator[Finding]:
 
 def _visits(found: Recorded) -> Iterator[Finding]:
     rows = [found.visits[name].to_numpy() for name in ("step", "micro_batch", "position")]
-    keys = np.stack([column.astype(np.int64) for column in rows], axis=1)
+    with np.errstate(invalid="ignore"):  # a missing number, in a damaged file, is out of order
+        keys = np.stack([column.astype(np.int64) for column in rows], axis=1)
     keys = keys[np.lexsort(keys.T[::-1])]
     counts = Counter(keys[:, 0].tolist())
     new_step = np.diff(keys[:, 0], prepend=-1) != 0

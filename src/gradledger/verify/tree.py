@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from gradledger.errors import LogError
@@ -27,6 +28,7 @@ from gradledger.merkle import (
 )
 from gradledger.segment import LOCK_NAME, cannot_read, is_temporary
 from gradledger.verify.finding import Finding
+from gradledger.verify.odd_leaves import first_difference, odd_leaves
 from gradledger.verify.statements import Statements, read_bytes
 
 
@@ -72,6 +74,10 @@ def check_tree(log_dir: Path, found: Statements) -> tuple[Tree | None, list[Find
         return None, findings
     tree = _build(leaves, found.head.size, found)
     findings += _check_claims(tree, found)
+    if tree.roots[tree.num_published] != found.head.root:
+        for number in range(-(-tree.num_published // TILE_WIDTH)):
+            bundle = tree.leaves[: tree.num_published][number * TILE_WIDTH :][:TILE_WIDTH]
+            findings += odd_leaves(log_dir, number, encode_bundle(bundle))
     present = _present(log_dir, _small_files(found))
     findings += _check_content(log_dir, tree, present)
     findings += _check_present(tree, found, set(present.values()))
@@ -90,7 +96,8 @@ def _read_leaves(log_dir: Path, size: int) -> tuple[list[bytes], list[Finding]]:
                 leaves += decode_bundle(content, tile.width)[: partial.width]
             except LogError as error:
                 wrong = Finding("V106", f"log/{tile.path}", error.observed, error.expected)
-                return [], [wrong]
+                # Behind a length that is wrong every leaf looks altered: the first one is.
+                return [], [wrong, *islice(odd_leaves(log_dir, number, content), 1)]
             break
         else:
             place = f"log/{partial.path}"
@@ -154,8 +161,9 @@ def _check_content(
         content = tree.content(tile) if tile and not path.is_symlink() else None
         if content is None:
             yield Finding("V110", f"log/{name}", "a file", "none of this name")
-        elif read_bytes(path) != content:
-            yield Finding("V106", f"log/{name}", "other bytes", "what the leaves hash to")
+        elif (found := read_bytes(path)) != content:
+            part = first_difference(tile, found or b"", content)
+            yield Finding("V106", f"log/{name}{part}", "other bytes", "what the leaves hash to")
 
 
 def _check_present(tree: Tree, found: Statements, present: set[TileId | None]) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gradledger.demo.authority import strict_policy_path
 from gradledger.demo.data import decide_files, policy_path
 from gradledger.demo.source import SourceFile
 from gradledger.policy import Policy, load_policy, resolve_profile
@@ -111,3 +112,24 @@ def test_files_with_equal_attributes_share_a_decision(policy: Policy, make_file:
     decisions = decide_files(policy, same, NOW)
     assert decisions[0] is decisions[1]
     assert decisions[0] is not decisions[2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "old", "new"),
+    [
+        (words("BSD"), ("admit", "last-layer"), ("quarantine", "none")),
+        ({"effective_license": "MPL-2.0"}, ("admit", "attenuated"), ("admit", "last-layer")),
+        ({"effective_license": "MIT"}, ("admit", "full"), ("admit", "full")),
+        ({"effective_license": "GPL-3.0-only"}, ("deny", "none"), ("deny", "none")),
+    ],
+)
+def test_the_stricter_policy_differs_in_two_things(
+    changes: dict[str, Any],
+    old: tuple[str, str],
+    new: tuple[str, str],
+    policy: Policy,
+    make_file: MakeFile,
+) -> None:
+    for document, wanted in ((policy, old), (load_policy(strict_policy_path()), new)):
+        decision = decide_one(document, make_file, changes)
+        assert (decision.verdict, decision.profile) == wanted

@@ -122,6 +122,22 @@ def test_changed_bytes(name: str, data: st.DataObject) -> None:
     attempt(name, good[:start] + piece + good[stop:])
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"origin": ["a"], "verifier_keys": []},
+        {"origin": {}, "verifier_keys": []},
+        {"origin": "a", "verifier_keys": [{}]},
+        {"origin": "a", "verifier_keys": "a"},
+        {"origin": "a"},
+    ],
+)
+def test_descriptions_of_other_types(record: dict[str, Any]) -> None:
+    content = json.dumps({"format": "gradledger.log/1", "signed": False, **record}).encode()
+    with pytest.raises(LogError, match="L132"):
+        LogDescription.parse(content)
+
+
 def attempt(name: str, content: bytes) -> None:
     try:
         again = PARSERS[name][0](content)

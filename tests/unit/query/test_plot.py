@@ -16,6 +16,7 @@ from gradledger.query import (
     Records,
     Table,
     books,
+    capability,
     follow,
     info,
     matrix,
@@ -28,6 +29,7 @@ from gradledger.query.plot.registry import _DRAWINGS
 
 QUESTIONS = {
     "books": books,
+    "capability": lambda records: capability(records, "code", by="source"),
     "follow": lambda records: follow(records, {"class": "copyleft"}),
     "matrix": lambda records: matrix(records, columns="license"),
     "steps": steps,
@@ -169,3 +171,27 @@ def test_plotting_loads_neither_torch_nor_pyplot(records: Records) -> None:
         [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True
     )
     assert said.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("by", ["source", "example", "block", "group"])
+@pytest.mark.parametrize("group", [None, "blocks.0"])
+def test_the_bars_of_a_waterfall_lead_to_the_measured_change(
+    by: str, group: str | None, records: Records
+) -> None:
+    answer = capability(records, "code", by=by, group=group, top=3)
+    *parts, total = answer.plot().figure.axes[0].patches
+    measured = next(
+        row["nats"] for row in answer.table("lines").records() if row["line"] == "total"
+    )
+    assert total.get_width() == measured
+    level = 0.0
+    for bar in parts:
+        assert bar.get_x() == pytest.approx(min(level, level + bar.get_width())) or (
+            bar.get_x() == pytest.approx(level)
+        )
+        level += bar.get_width()
+    assert level == pytest.approx(measured, rel=1e-9, abs=1e-12)
+    ranked = [row["nats"] for row in answer.table("ranking").records()]
+    assert [bar.get_width() for bar in parts][: len(ranked)] == pytest.approx(
+        [nats for nats in ranked if nats]
+    )

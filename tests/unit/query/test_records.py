@@ -57,6 +57,29 @@ def test_damaged_documents(copy: Path, name: str, text: str, code: str) -> None:
         open_records(copy)
 
 
+@pytest.mark.parametrize(
+    ("name", "member", "value", "said"),
+    [
+        ("run.json", "blocks", ["a", {}], "blocks[1] {}"),
+        ("run.json", "settings", [], "settings []"),
+        ("run.json", "notes", None, "notes None"),
+        ("run.json", "coverage", [], "TypeError"),
+        ("end.json", "num_visits", "3", "num_visits '3'"),
+        ("end.json", "num_steps", True, "num_steps True"),
+        ("end.json", "balance", [None], "balance [None]"),
+    ],
+)
+def test_members_of_another_type_are_named(
+    copy: Path, name: str, member: str, value: object, said: str
+) -> None:
+    record = json.loads((copy / name).read_text(encoding="utf-8"))
+    record[member] = value
+    (copy / name).write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(QueryError, match="Q102") as caught:
+        open_records(copy)
+    assert said in caught.value.observed
+
+
 @pytest.mark.parametrize("table", ["visits", "books", "steps", "decisions/examples"])
 def test_damaged_tables(copy: Path, table: str) -> None:
     part = next((copy / table).iterdir())

@@ -74,7 +74,7 @@ def test_a_loader_over_other_data(bench: Bench) -> None:
 
 def test_a_batch_that_does_not_match_its_examples(bench: Bench) -> None:
     batch = bench.first()
-    order = [int(i) for i in bench.recorder._last[1]]
+    order = [int(i) for i in bench.recorder.examples_of(batch, None, "")]
     swapped = [order[1], order[0], *order[2:]]
     bench.refuses(
         InputError, "I102", lambda: bench.recorder.step(batch, examples=swapped).__enter__()

@@ -15,7 +15,8 @@ from torch import optim
 
 from gradledger.replay.adjoint import derive
 from gradledger.replay.adjoint.plan import plan_segments
-from gradledger.replay.intervene import Interventions, Weigh
+from gradledger.replay.adjoint.weighing import weighing
+from gradledger.replay.intervene import Interventions
 from gradledger.replay.recorded import RecordedRun
 from gradledger.replay.rerun import execute
 
@@ -48,7 +49,7 @@ def behaviours(run: Any) -> dict[str, Any]:
 
 def evaluate(run: Any, folder: Path, factors: Mapping[int, float]) -> np.ndarray:
     recorded = RecordedRun(folder)
-    journal = Interventions(recorded, Weigh(factors))
+    journal = Interventions(recorded, weighing(factors))
     model = execute(recorded, run.build, run.loop, journal, measure_visits=False)
     model.eval()
     with torch.no_grad():

@@ -15,7 +15,8 @@ from torch import Tensor, nn, optim
 import gradledger as gl
 from gradledger.errors import ReplayError
 from gradledger.replay.adjoint import derive
-from gradledger.replay.intervene import Interventions, Weigh
+from gradledger.replay.adjoint.weighing import weighing
+from gradledger.replay.intervene import Interventions
 from gradledger.replay.recorded import RecordedRun
 from gradledger.replay.rerun import execute
 from gradledger.schema import Reprofile
@@ -47,7 +48,7 @@ def along(setup: Any, run: RecordedRun, direction: np.ndarray, figure: Callable[
     """Central differences along a direction of weights, the second-order error cancelled."""
     values = {
         size: final(
-            setup, run, Weigh({n: 1 + size * SMALL * d for n, d in enumerate(direction)}), figure
+            setup, run, weighing({n: 1 + size * SMALL * d for n, d in enumerate(direction)}), figure
         )
         for size in (-2, -1, 1, 2)
     }

@@ -87,12 +87,17 @@ def test_whatif_shows_prediction_and_execution_side_by_side(asked: tuple[Any, Pa
         )
     (row,) = executed.table("observations").records()
     assert foretold.kind == "prediction"
-    assert foretold.rows[0]["adjoint"] == row["adjoint"]
+    (alone,) = foretold.table("observations").records()
+    assert alone["adjoint"] == row["adjoint"]
     assert row["adjoint"] == pytest.approx(row["change"], rel=0.05)
     with gl.open(folder) as ledger:
         removed = ledger.whatif({"source": "b"}, how="adjoint")
-    assert removed.rows[0]["adjoint"] == pytest.approx(1000 * row["adjoint"])
-    assert removed.rows[0]["calibrated"] is not None
+        some = ledger.whatif({"source": "b"}, steps=(1, 3), how="adjoint")
+        renormalised = ledger.whatif(renormalise={"source": "b"}, how="adjoint")
+    (whole,) = removed.table("observations").records()
+    assert whole["adjoint"] == pytest.approx(1000 * row["adjoint"])
+    assert some.table("observations").records()[0]["adjoint"] != whole["adjoint"]
+    assert renormalised.table("observations").records()[0]["adjoint"] != whole["adjoint"]
 
 
 def test_what_is_not_there_or_damaged_is_named(asked: tuple[Any, Path, Any]) -> None:

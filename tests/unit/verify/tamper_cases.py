@@ -214,5 +214,5 @@ INSIDE: list[tuple[str, Change, str, str]] = [
 
 RECORD_CODES = {
     *(case[2] for case in (*OUTSIDE, *INSIDE)),
-    *("V112", "V204", "V205", "V904", "V905", "V906", "V907"),
+    *("V112", "V204", "V205", "V308", "V904", "V905", "V906", "V907"),
 }

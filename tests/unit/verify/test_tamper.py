@@ -12,8 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from signed_run import SOURCES, change_table, log_anew, make_signed_run, train
-from tamper_cases import INSIDE, OUTSIDE, Change, flip, set_row
+from signed_run import SOURCES, change_json, change_table, log_anew, make_signed_run, train
 
 import gradledger as gl
 from gradledger.errors import LogError
@@ -28,6 +27,7 @@ from gradledger.log import (
 )
 from gradledger.recorder import run_journal
 from gradledger.verify import Report, check_run
+from tamper_cases import INSIDE, OUTSIDE, Change, flip, set_row
 
 ROOT = Path(__file__).parents[3]
 
@@ -212,6 +212,22 @@ def test_a_part_is_checked(run: Path, key: SigningKey, scope: dict[str, int]) ->
     with gl.open(run) as ledger:
         assert ledger.verify(step=1).is_clean
         assert not ledger.verify(step=3).is_clean
+
+
+@pytest.mark.parametrize("content", [b"[]", b'"format"', b"3", b'{"format":"gradledger.run/1"}'])
+def test_a_begin_record_of_another_form(run: Path, key: SigningKey, content: bytes) -> None:
+    (run / "run.json").write_bytes(content)
+    assert "V302" in wrong(check_run(run, [key.verifier]))
+
+
+@pytest.mark.parametrize(
+    ("name", "member"), [("run.json", "opening_balance"), ("end.json", "totals")]
+)
+def test_members_of_another_type_are_a_finding(run: Path, name: str, member: str) -> None:
+    """They were exceptions, of whichever check met them first."""
+    change_json(run, name, **{member: ["x"]})
+    log_anew(run, load_key_of(run))
+    assert "V405" in wrong(check_run(run))
 
 
 def test_a_key_that_does_not_fit_is_refused(run: Path, tmp_path: Path) -> None:

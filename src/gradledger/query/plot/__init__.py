@@ -3,7 +3,7 @@
 A new picture is one file with a function under ``@picture("QUESTION")``, imported below.
 """
 
-from gradledger.query.plot import balance, bars, heat, over_time, steps
+from gradledger.query.plot import balance, bars, heat, over_time, steps, waterfall
 from gradledger.query.plot.canvas import Picture, no_picture
 from gradledger.query.plot.registry import draw, picture, pictured
 
@@ -18,4 +18,5 @@ __all__ = [
     "picture",
     "pictured",
     "steps",
+    "waterfall",
 ]

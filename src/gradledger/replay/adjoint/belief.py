@@ -25,7 +25,8 @@ from torch import Tensor, nn
 
 from gradledger.query.agreement import spearman
 from gradledger.replay.adjoint.derive import Derivatives, evaluated
-from gradledger.replay.intervene import Interventions, Weigh
+from gradledger.replay.adjoint.weighing import weighing
+from gradledger.replay.intervene import Interventions
 from gradledger.replay.loop import Observable
 from gradledger.replay.machine import as_recorded
 from gradledger.replay.recorded import RecordedRun, load_weights
@@ -141,7 +142,7 @@ def execute_weighted(
     """Execute a run with other weights of examples; return behaviours and parameters of its end."""
     factors = {int(n): float(w) for n, w in zip(examples, weights, strict=True) if w != 1.0}
     with as_recorded(run.begin["environment"]), preserved_rng():
-        journal = Interventions(run, Weigh(factors))
+        journal = Interventions(run, weighing(factors))
         model = execute(run, build, train, journal, measure_visits=False)
         with evaluated(model), torch.no_grad():
             values = [float(behaviour(model)) for behaviour in behaviours.values()]

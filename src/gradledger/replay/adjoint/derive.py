@@ -28,12 +28,12 @@ from gradledger.replay.adjoint.plan import Plan, plan_segments
 from gradledger.replay.adjoint.sweep import Sweeper
 from gradledger.replay.adjoint.taps import Taps
 from gradledger.replay.adjoint.transition import find_transition
-from gradledger.replay.intervene import Acting, refuse_partial
+from gradledger.replay.intervene import refuse_partial
 from gradledger.replay.loop import Observable
 from gradledger.replay.machine import as_recorded
 from gradledger.replay.recorded import RecordedRun
 from gradledger.replay.rerun import Build, Train
-from gradledger.schema import Remove
+from gradledger.schema import Intervention, Remove
 from gradledger.state.torch_state import preserved_rng
 
 __all__ = ["Derivatives", "adam", "derive", "sgd"]
@@ -77,7 +77,7 @@ def derive(
     train: Train,
     behaviours: Mapping[str, Observable],
     *,
-    at: Acting | None = None,
+    at: Intervention | None = None,
     memory_bytes: int = 1 << 30,
     blunt: float = 0.0,
     progress: Progress | None = None,
@@ -134,7 +134,7 @@ def derive(
 def _prepare(
     run: RecordedRun,
     build: Build,
-    intervention: Acting,
+    intervention: Intervention,
     memory_bytes: int,
     progress: Progress | None,
 ) -> Sweeper:

@@ -19,12 +19,14 @@ from torch import Tensor, optim
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gradledger.errors import InputError, ReplayError
+from gradledger.recorder.order import RecordedOrder
 from gradledger.recorder.presented import count_tokens
 from gradledger.recorder.recorder import Recorder
 from gradledger.recorder.step import MicroBatch, Step
 from gradledger.replay.adjoint.intercept import intercepted_backward
-from gradledger.replay.intervene import Acting, Interventions
+from gradledger.replay.intervene import Interventions
 from gradledger.replay.recorded import RecordedRun
+from gradledger.schema import Intervention
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,29 @@ class AllFed(BaseException):
     """Leaves the user's loop when every slot was executed; no error, so no ``Exception``."""
 
 
+class SlotOrder(RecordedOrder):
+    """The order in which slots present their micro-batches, whatever a loader draws."""
+
+    def __init__(self, batches: Iterator[list[int]]) -> None:
+        super().__init__(())
+        self._wanted = batches
+
+    def is_ahead(self, examples: Sequence[int]) -> bool:  # noqa: ARG002 - as RecordedOrder
+        """Never take what a loader draws: slots are fed."""
+        return False
+
+    def next_batch(self) -> tuple[int, ...]:
+        """Return the next micro-batch.
+
+        Raises:
+            AllFed: There is none.
+        """
+        return tuple(next(self._wanted))
+
+    def give_back(self, batches: Sequence[Sequence[int]]) -> None:
+        """Do nothing: the next pass is fed from where the loop is."""
+
+
 class FeedingJournal(Interventions):
     """Feeds the micro-batches of the slots that are still to be executed.
 
@@ -72,7 +97,7 @@ class FeedingJournal(Interventions):
         num_taken: Micro-batches of that slot that the loop has had.
     """
 
-    def __init__(self, run: RecordedRun, intervention: Acting) -> None:
+    def __init__(self, run: RecordedRun, intervention: Intervention) -> None:
         super().__init__(run, intervention)
         self.slots: list[Slot] = []
         self.position = self.num_taken = 0
@@ -92,9 +117,9 @@ class FeedingJournal(Interventions):
         """Be ready for the loop to begin again: it shows its data from the first item on."""
         self._num_items = 0
 
-    def order(self) -> Iterator[list[int]] | None:
+    def order(self) -> SlotOrder:
         """Feed from where the loop is; the end of the slots ends the loop."""
-        return self._order_from(self.position, self.num_taken)
+        return SlotOrder(self._order_from(self.position, self.num_taken))
 
     def _order_from(self, position: int, num_taken: int) -> Iterator[list[int]]:
         for slot in self.slots[position:]:
@@ -113,7 +138,7 @@ class FeedingJournal(Interventions):
     def note_step(self, recorder: Recorder, step: int) -> None:
         """Tell which step's learning rates hold, and which profiles decide what is routed."""
         self._step = step
-        self._decide_routing(recorder, step)
+        self._enforce(recorder, step)
 
     def set_recorded_rates(self, optimizer: optim.Optimizer) -> None:
         """Set the learning rates of the noted step."""
@@ -222,6 +247,7 @@ class Feeder(Recorder):
             self.director.end(self, self.slot)
         finally:
             self.booker.clear()
+            self._handed.forget_used()
         self.journal.position, self.journal.num_taken = self.journal.position + 1, 0
         if self.journal.position >= len(self.journal.slots):
             raise AllFed
@@ -245,6 +271,7 @@ class Feeder(Recorder):
         self.examples = type(self.examples)()
         self.passes = type(self.passes)()
         self.objects = type(self.objects)()
+        self._handed = type(self._handed)()
 
 
 def feed(feeder: Feeder, train: Callable[[Any], None]) -> None:

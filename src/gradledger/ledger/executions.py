@@ -1,0 +1,89 @@
+"""What is had by executing a run again, by a function of this process or by the user's script."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from gradledger.errors import QueryError
+from gradledger.ledger.entry import load_loop, load_replay
+from gradledger.ledger.script import run_script
+from gradledger.query import Answer, Records, replayed
+
+Progress = Callable[[int, int], None]
+
+
+class Executions:
+    """The part of a ledger that executes a run again as it was."""
+
+    _records: Records
+
+    def replay(
+        self,
+        *,
+        start: int | None = None,
+        tolerance: float | None = None,
+        fresh: bool = False,
+        progress: Progress | None = None,
+        **loop: Any,
+    ) -> Answer:
+        """Truth: execute the run again and say whether it is the same, bit for bit.
+
+        Args:
+            start: Step of the stored state to begin with, 0 for the opening; by default behind
+                what was found identical on this machine before.
+            tolerance: None to stop at the first difference; else go on while groups are nearer to
+                the recorded ones than this, relative to their displacement, and say what holds.
+            fresh: Begin at the opening whatever was found before.
+            progress: Called after every step with its number and that of the last one.
+            loop: What is executed, one of: ``command``, the words that start the script that was
+                recorded (with ``name`` where it records under another name now); ``build`` and
+                ``train``; or nothing, where the run names its loop (``trust_entry`` and
+                ``entry_arguments`` as in ``whatif``, ``entry`` for another function).
+
+        Raises:
+            ReplayError: The run cannot be executed again (R101 to R105, R141, R142), or the
+                training loop cannot be had (R133 to R135, R143 to R145).
+        """
+        task = {"name": "compare", "start": start, "tolerance": tolerance, "fresh": fresh}
+        found = self._perform(task, progress, **loop)
+        return replayed(self._records, found)
+
+    def _perform(
+        self,
+        task: Mapping[str, Any],
+        progress: Progress | None,
+        *,
+        command: Sequence[str] = (),
+        name: str | None = None,
+        **loop: Any,
+    ) -> dict[str, Any]:
+        """Perform a task with whichever loop there is."""
+        if command:
+            return run_script(self._records.path, task, command, name=name, progress=progress)
+        engine = load_replay()
+        found: dict[str, Any] = engine.perform(
+            self._records.path, task, self._executed_loop(**loop), progress or _tell_nobody
+        )
+        return found
+
+    def _executed_loop(
+        self,
+        *,
+        build: Callable[[], Any] | None = None,
+        train: Callable[[Any], None] | None = None,
+        entry: str | None = None,
+        trust_entry: bool = False,
+        entry_arguments: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if build is not None and train is not None:
+            return load_replay().TrainingLoop(build, train)
+        if build is not None or train is not None:
+            raise QueryError(
+                "Q110", observed="build or train alone", expected="both, or neither", where="replay"
+            )
+        return load_loop(self._records, trust=trust_entry, arguments=entry_arguments, entry=entry)
+
+
+def _tell_nobody(step: int, num_steps: int) -> None:
+    del step, num_steps
