@@ -165,6 +165,14 @@ CODES: Final[dict[str, str]] = {
     "R156": "state comes after the first affected visit",
     "R157": "process of a replay ended early",
     "R161": "erasure would not be exact",
+    "R171": "optimizer cannot be differentiated",
+    "R172": "edit of gradients is not known",
+    "R173": "module cannot be differentiated along its parameters",
+    "R174": "step depends on more than its batch",
+    "R175": "parameter without a gradient",
+    "R176": "buffers change during training",
+    "R177": "derivative in half precision",
+    "R178": "behaviour has no gradient",
     # Q: query
     "Q101": "directory is not a run",
     "Q102": "run is damaged",
@@ -184,6 +192,8 @@ CODES: Final[dict[str, str]] = {
     "Q141": "gate expression cannot be read",
     "Q142": "gate names a figure that the report lacks",
     "Q151": "answer has no picture",
+    "Q171": "derivatives are not computed",
+    "Q172": "stored derivatives are damaged",
     # W: web
     "W101": "packages of the pages are missing",
     "W102": "folder cannot be served",

@@ -22,6 +22,7 @@ from gradledger.cli.evidence import absence, bundle, check, forget, receipt
 from gradledger.cli.exclude import exclude
 from gradledger.cli.first_use import first_use
 from gradledger.cli.follow import follow
+from gradledger.cli.influence import influence
 from gradledger.cli.info import info
 from gradledger.cli.key import KEY_COMMANDS
 from gradledger.cli.orphans import orphans
@@ -66,6 +67,7 @@ COMMANDS = (
     states,
     diff,
     whatif,
+    influence,
     replay,
     erase,
     compare,

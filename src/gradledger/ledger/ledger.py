@@ -11,6 +11,7 @@ from gradledger.ledger.browsing import Browsing
 from gradledger.ledger.erasure import Erasures
 from gradledger.ledger.filters import named_filters
 from gradledger.ledger.handover import Handover
+from gradledger.ledger.influences import Influences
 from gradledger.ledger.past import Past
 from gradledger.ledger.pieces import Pieces
 from gradledger.ledger.spot_checks import SpotChecks
@@ -35,7 +36,7 @@ from gradledger.report import Report, make_report
 from gradledger.schema import RunBegin, RunEnd
 
 
-class Ledger(Browsing, Erasures, Handover, Past, Pieces, SpotChecks):
+class Ledger(Browsing, Erasures, Handover, Influences, Past, Pieces, SpotChecks):
     """View of a recorded run; what was sealed after it was opened is not seen.
 
     Only ``erase`` writes into the run; everything else leaves it as it is.
