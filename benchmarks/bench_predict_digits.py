@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 from benchmarks.digits import Digits, losses
-from benchmarks.ensemble import Course, evaluate_ensemble, train_ensemble
+from benchmarks.ensemble import Course, evaluate_ensemble, recorded_batches, train_ensemble
 from benchmarks.figure import Figure
 from benchmarks.lds import draw_removals, lds, weights_without
 from torch import Tensor, nn
@@ -74,7 +74,7 @@ def score(run: Digits) -> dict[tuple[str, str], float]:
             for name, blunt in (("exact", 0.0), ("blunted", BLUNT))
         }
         course = Course(
-            list(recorded.order()),
+            recorded_batches(recorded),
             (run.images, run.labels),
             [run.rate(step) for step in range(run.num_steps)],
             lambda model, rows: losses(model, *rows),

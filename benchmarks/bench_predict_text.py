@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from benchmarks.ensemble import Course, evaluate_ensemble, train_ensemble
+from benchmarks.ensemble import Course, evaluate_ensemble, recorded_batches, train_ensemble
 from benchmarks.figure import Figure
 from benchmarks.lds import draw_removals, lds, weights_without
 from benchmarks.text_decoder import NUM_WINDOWS, TextRun, window_losses
@@ -88,7 +88,7 @@ def score(
             recorded, run.build, run.loop, behaviours, found["0.0"], num_removals=0
         )
         course = Course(
-            list(recorded.order()),
+            recorded_batches(recorded),
             (run.tokens,),
             [run.rate(step) for step in range(run.steps)],
             lambda model, rows: window_losses(model, rows[0]),

@@ -10,11 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import torch
 from torch import Tensor, nn, optim
 from torch.func import functional_call, vmap
+
+from gradledger.replay import RecordedRun
 
 #: Losses of rows, in nats: (model, the batch) -> shape (R,).
 RowLosses = Callable[[nn.Module, tuple[Tensor, ...]], Tensor]
@@ -37,6 +41,12 @@ class Course:
     rates: Sequence[float]
     row_losses: RowLosses
     clip: float | None = None
+
+
+def recorded_batches(run: RecordedRun) -> list[list[int]]:
+    """Return the example numbers of every micro-batch of a run, in the order of training."""
+    key = attrgetter("step", "micro_batch")
+    return [[visit.example for visit in part] for _, part in groupby(run.visits, key=key)]
 
 
 def train_ensemble(

@@ -133,6 +133,10 @@ CODES: Final[dict[str, str]] = {
     "L182": "evidence cannot be handed over",
     "L183": "erasure cannot be done",
     "L184": "statement cannot be made",
+    "L190": "witness cannot be asked",
+    "L191": "witness cannot be served",
+    "L192": "run cannot be forked from",
+    "L193": "process of a verification died",
     # R: replay
     "R101": "run is not closed",
     "R102": "model state is not stored",
@@ -276,6 +280,9 @@ FINDINGS: Final[dict[str, str]] = {
     "V874": "state of a step differs when it is executed again",
     "V875": "visits of a step differ when it is executed again",
     "V876": "booked figure differs when it is executed again",
+    # V88: forks
+    "V880": "fork does not fit its record",
+    "V881": "parent of the fork is another",
     # V89: erasures
     "V890": "certificate of an erasure is missing or malformed",
     "V891": "certificate of an erasure differs from the record",
@@ -292,4 +299,6 @@ FINDINGS: Final[dict[str, str]] = {
     "V908": "absence cannot be proved for some sources",
     "V909": "model state was thinned",
     "V910": "state was removed by an erasure",
+    "V920": "parent of the fork is not at hand",
+    "V921": "witness cannot be compared",
 }

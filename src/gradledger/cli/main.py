@@ -31,6 +31,7 @@ from gradledger.cli.policy import POLICY_COMMANDS
 from gradledger.cli.replay import replay
 from gradledger.cli.report import report
 from gradledger.cli.serve import compare, runs, serve
+from gradledger.cli.settle import settle
 from gradledger.cli.spot_checks import answer, challenge
 from gradledger.cli.statement import STATEMENT_COMMANDS
 from gradledger.cli.states import states
@@ -70,6 +71,7 @@ COMMANDS = (
     replay,
     erase,
     compare,
+    settle,
     orphans,
     report,
     verify,

@@ -102,7 +102,13 @@ def training_loop(training: Training, data: DemoData) -> TrainingLoop:
         losses = {name: _mean_loss(training, rows) for name, rows in parts.items() if rows}
         return losses | behaviours
 
-    return TrainingLoop(training.build, training.run, observables, writers(data.tokenizer))
+    return TrainingLoop(
+        training.build,
+        training.run,
+        observables,
+        writers(data.tokenizer),
+        probes=lambda: demo_probes(data),
+    )
 
 
 def probe_observable(probe: Probe) -> Observable:

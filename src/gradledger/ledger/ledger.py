@@ -32,7 +32,7 @@ from gradledger.query import (
     steps,
     trace,
 )
-from gradledger.report import AnswerPage, Report, make_report
+from gradledger.report import Report, make_report
 from gradledger.schema import RunBegin, RunEnd
 
 
@@ -267,11 +267,6 @@ class Ledger(Browsing, Erasures, Handover, Influences, Past, Pieces, SpotChecks)
         """
         signed = signed_log_of(self.path)
         return make_report(self._records, self.path, kind, as_of=as_of, signed_log=signed)
-
-    def page_of(self, answer: Answer) -> AnswerPage:
-        """Return an answer as a page of its own, to ``write`` to a file; it loads nothing."""
-        digest = self.end.final_digest if self.end else None
-        return AnswerPage(answer, self.path.name, self.begin.run_id, digest)
 
     def close(self) -> None:
         """Let go of the files; nothing on disk changes."""

@@ -53,6 +53,7 @@ from gradledger.query.sampled_removals import (
     stored_check,
 )
 from gradledger.query.selection import DECISION_KEYS, metadata_columns, selected_examples, words
+from gradledger.query.settled import settled
 from gradledger.query.states import states, thinned
 from gradledger.query.steps import steps
 from gradledger.query.stored_states import stored_steps
@@ -132,6 +133,7 @@ __all__ = [
     "runs",
     "search_runs",
     "selected_examples",
+    "settled",
     "simulate_policy",
     "sources_of",
     "states",
