@@ -16,13 +16,15 @@ from benchmarks.faulty_run import Faulty, fail, prepare
 from benchmarks.figure import Figure
 from benchmarks.scratch import scratch
 
-NUM_PROCESSES = 2
+KINDS, NUM_PER_KIND = ("error", "kill"), 2
 
 
-def measure(kinds: tuple[str, ...] = ("error", "kill"), step: int = 1) -> list[Figure]:
-    """Count what was torn, lost, doubled, changed or found."""
-    with ProcessPoolExecutor(NUM_PROCESSES, mp_context=get_context("spawn")) as pool:
-        parts = list(pool.map(every, kinds, [step] * len(kinds)))
+def measure(sample: int = 1) -> list[Figure]:
+    """Count what was torn, lost, doubled, changed or found; over every ``sample``-th call."""
+    step = sample * NUM_PER_KIND
+    asked = [(kind, sample * first, step) for kind in KINDS for first in range(NUM_PER_KIND)]
+    with ProcessPoolExecutor(len(asked), mp_context=get_context("spawn")) as pool:
+        parts = list(pool.map(every, *zip(*asked, strict=True)))
     outcomes = [outcome for part in parts for outcome in part.outcomes]
     by_call: dict[str, int] = {}
     for part in parts:
@@ -38,7 +40,7 @@ def measure(kinds: tuple[str, ...] = ("error", "kill"), step: int = 1) -> list[F
         **{name: (count, "after the resume") for name, count in total(outcomes).items()},
     }
     return [
-        Figure("log.write_faults", number, "count", "higher", 400.0 // step, caveat=called),
+        Figure("log.write_faults", number, "count", "higher", 400.0 // sample, caveat=called),
         *(
             Figure(f"log.write_faults_{name}", float(count), "count", "equal", 0.0, caveat=said)
             for name, (count, said) in found.items()
@@ -46,11 +48,11 @@ def measure(kinds: tuple[str, ...] = ("error", "kill"), step: int = 1) -> list[F
     ]
 
 
-def every(kind: str, step: int) -> Faulty:
-    """Let every call fail in turn; with ``step`` above 1 a sample."""
+def every(kind: str, first: int, step: int) -> Faulty:
+    """Let calls fail in turn, from the first one on in steps."""
     found = Faulty()
     with scratch() as folder:
-        key, place = prepare(Path(folder)), 0
+        key, place = prepare(Path(folder)), first
         while fail(Path(folder), place, kind, [key], found):
             place += step
     return found

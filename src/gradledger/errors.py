@@ -30,6 +30,7 @@ __all__ = [
     "ReplayError",
     "StorageError",
     "UpdateError",
+    "WebError",
 ]
 
 
@@ -138,3 +139,9 @@ class QueryError(GradledgerError, ValueError):
     """A question that the ledger cannot answer."""
 
     prefix = "Q"
+
+
+class WebError(GradledgerError):
+    """A page that cannot be served, or a request that is refused."""
+
+    prefix = "W"

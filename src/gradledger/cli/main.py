@@ -11,6 +11,7 @@ from typer.main import get_command
 
 from gradledger import __version__
 from gradledger.cli.books import books
+from gradledger.cli.browse import describe, effects, examples, progress, visits
 from gradledger.cli.capability import capability, policies
 from gradledger.cli.decide import decide
 from gradledger.cli.demo import demo
@@ -21,6 +22,7 @@ from gradledger.cli.evidence import absence, bundle, check, forget, receipt
 from gradledger.cli.exclude import exclude
 from gradledger.cli.first_use import first_use
 from gradledger.cli.follow import follow
+from gradledger.cli.influence import influence
 from gradledger.cli.info import info
 from gradledger.cli.key import KEY_COMMANDS
 from gradledger.cli.orphans import orphans
@@ -28,6 +30,8 @@ from gradledger.cli.output import EXIT_ERROR, complain, say, to_json
 from gradledger.cli.policy import POLICY_COMMANDS
 from gradledger.cli.replay import replay
 from gradledger.cli.report import report
+from gradledger.cli.serve import compare, runs, serve
+from gradledger.cli.settle import settle
 from gradledger.cli.spot_checks import answer, challenge
 from gradledger.cli.statement import STATEMENT_COMMANDS
 from gradledger.cli.states import states
@@ -42,11 +46,14 @@ from gradledger.query import inert
 
 #: The commands, in the order in which help lists them.
 COMMANDS = (
+    runs,
     info,
+    progress,
     steps,
     books,
     trace,
     follow,
+    effects,
     timeline,
     matrix,
     capability,
@@ -54,11 +61,17 @@ COMMANDS = (
     first_use,
     exclude,
     decide,
+    examples,
+    describe,
+    visits,
     states,
     diff,
     whatif,
+    influence,
     replay,
     erase,
+    compare,
+    settle,
     orphans,
     report,
     verify,
@@ -70,6 +83,7 @@ COMMANDS = (
     absence,
     check,
     forget,
+    serve,
     demo,
 )
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from gradledger.ledger.browsing import Browsing
 from gradledger.ledger.erasure import Erasures
 from gradledger.ledger.filters import named_filters
 from gradledger.ledger.handover import Handover
+from gradledger.ledger.influences import Influences
 from gradledger.ledger.past import Past
 from gradledger.ledger.pieces import Pieces
 from gradledger.ledger.spot_checks import SpotChecks
@@ -34,7 +36,7 @@ from gradledger.report import Report, make_report
 from gradledger.schema import RunBegin, RunEnd
 
 
-class Ledger(Erasures, Handover, Past, Pieces, SpotChecks):
+class Ledger(Browsing, Erasures, Handover, Influences, Past, Pieces, SpotChecks):
     """View of a recorded run; what was sealed after it was opened is not seen.
 
     Only ``erase`` writes into the run; everything else leaves it as it is.
@@ -286,15 +288,17 @@ class Ledger(Erasures, Handover, Past, Pieces, SpotChecks):
         return f"Ledger({str(self.path)!r}, run {self.begin.run_id[:8]}, {state})"
 
 
-def open_ledger(path: str | Path, *, threads: int = 1) -> Ledger:
+def open_ledger(path: str | Path, *, threads: int = 1, copies: str | Path | None = None) -> Ledger:
     """Open a recorded run for questions; nothing on disk is changed.
 
     Args:
         path: Directory that ``gl.record`` wrote.
         threads: Threads of the query engine. With one, the same question gives the same bits every
             time; with more, the last bit of a sum may differ between two calls.
+        copies: Folder where ``Ledger.sort_copies`` wrote copies sorted by example; they make some
+            questions faster and change no bit of an answer.
 
     Raises:
         QueryError: Q101 no run there, Q102 damaged, Q103 format not known.
     """
-    return Ledger(open_records(path, threads=threads))
+    return Ledger(open_records(path, threads=threads, copies=copies))

@@ -6,14 +6,19 @@ from gradledger.query.books import books
 from gradledger.query.candidates import Sought, Texts
 from gradledger.query.capability import capabilities, capability
 from gradledger.query.commitments import find_content, keyed_values, sources_of
+from gradledger.query.compare import compare
 from gradledger.query.content import item_digest, read_items
 from gradledger.query.decide import decide, decisions
+from gradledger.query.derivatives import needed_derivatives, stored_behaviours
 from gradledger.query.diff import diff
+from gradledger.query.effects import effects
 from gradledger.query.estimators import ESTIMATORS, HOW
+from gradledger.query.examples import describe, examples
 from gradledger.query.exclude import exclude
 from gradledger.query.first_use import first_use
 from gradledger.query.follow import UNITS, follow
 from gradledger.query.inert import inert
+from gradledger.query.influence import influence
 from gradledger.query.info import info
 from gradledger.query.intervention import OPERATIONS, Resolved, Selection, as_filters, resolve
 from gradledger.query.matrix import matrix
@@ -26,8 +31,9 @@ from gradledger.query.policy_check import check_policy
 from gradledger.query.policy_diff import diff_policies
 from gradledger.query.policy_explain import explain_example, explain_record
 from gradledger.query.policy_simulate import simulate_policy
+from gradledger.query.progress import progress
 from gradledger.query.ranking import ORDERS
-from gradledger.query.records import Records, open_records
+from gradledger.query.records import Records, open_records, write_sorted_copies
 from gradledger.query.remains import (
     Elsewhere,
     copies,
@@ -38,6 +44,7 @@ from gradledger.query.remains import (
 )
 from gradledger.query.replayed import replayed
 from gradledger.query.replays import MODEL_FILE, replays_folder, result_folder, stored_result
+from gradledger.query.runs import runs
 from gradledger.query.sampled_removals import (
     Sampled,
     agreement,
@@ -45,15 +52,18 @@ from gradledger.query.sampled_removals import (
     draw_examples,
     stored_check,
 )
-from gradledger.query.selection import selected_examples, words
+from gradledger.query.selection import DECISION_KEYS, metadata_columns, selected_examples, words
+from gradledger.query.settled import settled
 from gradledger.query.states import states, thinned
 from gradledger.query.steps import steps
 from gradledger.query.stored_states import stored_steps
 from gradledger.query.timeline import timeline
 from gradledger.query.trace import trace
+from gradledger.query.visits import visits
 from gradledger.query.whatif import whatif
 
 __all__ = [
+    "DECISION_KEYS",
     "ESTIMATORS",
     "HOW",
     "KINDS",
@@ -82,13 +92,17 @@ __all__ = [
     "capability",
     "check_place",
     "check_policy",
+    "compare",
     "copies",
     "decide",
     "decisions",
     "decisions_on",
+    "describe",
     "diff",
     "diff_policies",
     "draw_examples",
+    "effects",
+    "examples",
     "exclude",
     "explain_example",
     "explain_record",
@@ -96,29 +110,36 @@ __all__ = [
     "first_use",
     "follow",
     "inert",
+    "influence",
     "info",
     "item_digest",
     "keyed_values",
     "matrix",
+    "metadata_columns",
     "named_rows",
+    "needed_derivatives",
     "open_records",
     "orphans",
     "other_models",
     "places",
     "policies",
     "policy_digests",
+    "progress",
     "read_items",
     "replayed",
     "replays_folder",
     "resolve",
     "result_folder",
+    "runs",
     "search_runs",
     "selected_examples",
+    "settled",
     "simulate_policy",
     "sources_of",
     "states",
     "states_after",
     "steps",
+    "stored_behaviours",
     "stored_check",
     "stored_result",
     "stored_steps",
@@ -126,6 +147,8 @@ __all__ = [
     "timeline",
     "trace",
     "verdict_counts",
+    "visits",
     "whatif",
     "words",
+    "write_sorted_copies",
 ]

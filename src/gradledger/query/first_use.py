@@ -11,7 +11,12 @@ from gradledger.query.measures import Scope, columns_of
 from gradledger.query.names import match_groups, match_steps
 from gradledger.query.profiles import profiles_of, weights_in_words
 from gradledger.query.records import Records
-from gradledger.query.selection import conditions, matching_examples, words
+from gradledger.query.selection import (
+    brought_together,
+    conditions,
+    matching_examples,
+    words,
+)
 from gradledger.query.stored_states import read_state_record, state_folder, stored_steps
 from gradledger.query.touch import TOTAL, touches
 from gradledger.schema import GroupRecord
@@ -44,8 +49,9 @@ def first_use(records: Records, where: Mapping[str, Any]) -> Answer:
     matched, span = match_groups(records, None), match_steps(records, None, None)
     scope = Scope(records, matched, span, "energy")
     sql, values = conditions(records, where, "v")
+    relation, _ = brought_together(records, "visits", where)
     visits, first_visit = records.ask(
-        f"SELECT count(*), min(v.step) FROM visits v WHERE {sql}", values
+        f"SELECT count(*), min(v.step) FROM {relation} v WHERE {sql}", values
     )[0]
     units: dict[str, list[GroupRecord]] = {}
     for group in sorted(matched.groups, key=lambda group: (group.block_index, group.group)):

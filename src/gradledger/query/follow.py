@@ -11,7 +11,12 @@ from gradledger.query.measures import MEASURE_WORDS, Scope, tiling
 from gradledger.query.names import Span, allowed, match_groups, match_steps
 from gradledger.query.profiles import profiles_of, weights_in_words
 from gradledger.query.records import Records
-from gradledger.query.selection import conditions, matching_examples, words
+from gradledger.query.selection import (
+    brought_together,
+    conditions,
+    matching_examples,
+    words,
+)
 from gradledger.query.standing import standing_notes
 from gradledger.query.touch import TOTAL, Touch, touches
 from gradledger.schema import GroupRecord
@@ -93,8 +98,9 @@ def follow(
 
 def _facts(scope: Scope, where: Mapping[str, Any], num_examples: int) -> dict[str, Any]:
     sql, values = conditions(scope.records, where, "v")
+    relation, _ = brought_together(scope.records, "visits", where)
     visits, examples, first, last = scope.records.ask(
-        "SELECT count(*), count(DISTINCT v.example), min(v.step), max(v.step) FROM visits v "
+        f"SELECT count(*), count(DISTINCT v.example), min(v.step), max(v.step) FROM {relation} v "
         f"WHERE v.step BETWEEN ? AND ? AND {sql}",
         [scope.span.start, scope.span.stop, *values],
     )[0]
@@ -161,6 +167,7 @@ def _when(span: Span, width: int, found: Mapping[int, Touch]) -> Table:
 
 def _decisions(records: Records, where: Mapping[str, Any], span: Span) -> Table:
     sql, values = conditions(records, where, "v")
+    relation, _ = brought_together(records, "visits", where)
     rows = records.ask(
         f"""
         SELECT d.decision, d.verdict, d."class", d.profile, d.policy_id || '@' || d.policy_version,
@@ -170,7 +177,7 @@ def _decisions(records: Records, where: Mapping[str, Any], span: Span) -> Table:
         FROM decisions d JOIN (
             SELECT decision, max(examples) AS examples, max(visits) AS visits FROM (
                 SELECT v.decision, count(DISTINCT v.example) AS examples, count(*) AS visits
-                FROM visits v WHERE v.step BETWEEN ? AND ? AND {sql} GROUP BY v.decision
+                FROM {relation} v WHERE v.step BETWEEN ? AND ? AND {sql} GROUP BY v.decision
                 UNION ALL
                 SELECT v.decision, count(*) AS examples, 0 AS visits
                 FROM examples v WHERE {sql} GROUP BY v.decision

@@ -190,14 +190,20 @@ def settled_sql(scope: Scope, alias: str) -> str:
     return f"({alias}.interval, {alias}.start_step, {alias}.stop_step) IN ({keys})"
 
 
-def factors_sql(scope: Scope, groups: Sequence[int]) -> str:
-    """Return SQL of one row per step with the cash factor ``f_G`` of each group G."""
+def factors_sql(scope: Scope, groups: Sequence[int], steps: str = "") -> str:
+    """Return SQL of one row per step with the cash factor ``f_G`` of each group G.
+
+    Args:
+        scope: Steps.
+        groups: Their numbers.
+        steps: A further condition on steps, beginning with ``AND``.
+    """
     columns = ", ".join(
         f'max(cash_factor) FILTER ("group" = {g} AND {USABLE}) AS f_{g}' for g in groups
     )
     return (
         f"SELECT step, {columns} FROM books "
-        f"WHERE step BETWEEN {scope.span.start} AND {scope.span.stop} GROUP BY step"
+        f"WHERE step BETWEEN {scope.span.start} AND {scope.span.stop} {steps} GROUP BY step"
     )
 
 

@@ -11,6 +11,7 @@ from gradledger.query.lines import in_order, line_words
 from gradledger.query.measures import VISIT_LINES
 from gradledger.query.names import Matched
 from gradledger.query.probes import Course
+from gradledger.query.ranked_examples import example_columns
 from gradledger.query.ranking import ORDERS, Ranked
 from gradledger.query.records import Records
 
@@ -38,8 +39,16 @@ def percent(part: float, whole: float) -> float | None:
 def ranking_table(course: Course, by: str, ranked: Ranked, order: str) -> Table:
     """Return the ranked keys with their nats."""
     measured = course.total("measured")
+    extra = example_columns(course.records, ranked) if by == "example" else {}
     rows = tuple(
-        (place + 1, row[0], row[1], row[1] / measured if measured else None, *row[2:6])
+        (
+            place + 1,
+            row[0],
+            row[1],
+            row[1] / measured if measured else None,
+            *row[2:6],
+            *(values[place] for values in extra.values()),
+        )
         for place, row in enumerate(ranked.rows)
     )
     columns = (
@@ -51,6 +60,7 @@ def ranking_table(course: Course, by: str, ranked: Ranked, order: str) -> Table:
         Column("examples", "examples", "integer", in_text=by != "example"),
         Column("first_step", "first", "integer"),
         Column("last_step", "last", "integer"),
+        *(Column(name, name, in_text=False) for name in extra),
     )
     ordered = {"size": "by size", "signed": "by signed value"}.get(order, f"{order} only")
     title = f"Top {len(rows)} of {ranked.num_keys} by {by}, {ordered}"

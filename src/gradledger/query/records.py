@@ -7,16 +7,19 @@ records, and the same question gives the same bits every time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 import duckdb
+import pyarrow as pa
 
 from gradledger.errors import QueryError
 from gradledger.query.documents import read_begin, read_end, read_profiles, read_resumes
+from gradledger.query.sorted_copies import COPIED, attach_copies, copies_name, write_copies
 from gradledger.schema import TABLES, Resume, RunBegin, RunEnd
 from gradledger.segment import ORPHANS
 
@@ -63,6 +66,8 @@ class Records:
         files: Parquet files per relation, in the order in which they were sealed.
         threads: Threads of the query engine.
         resumes: Resumes of the run, in order.
+        tables: What queries read besides the run, see ``beside``.
+        copies: Folder of sorted copies; None where none are wanted.
     """
 
     path: Path
@@ -71,10 +76,21 @@ class Records:
     files: dict[str, tuple[Path, ...]]
     threads: int = 1
     resumes: tuple[Resume, ...] = ()
+    tables: dict[str, pa.Table] = field(default_factory=dict, compare=False, repr=False)
+    copies: Path | None = None
 
-    @cached_property
+    @property
     def connection(self) -> duckdb.DuckDBPyConnection:
         """The locked connection with one view per table."""
+        return self._connected[0]
+
+    @property
+    def sorted_relations(self) -> tuple[str, ...]:
+        """Relations of which a copy sorted by example is at hand."""
+        return self._connected[1]
+
+    @cached_property
+    def _connected(self) -> tuple[duckdb.DuckDBPyConnection, tuple[str, ...]]:
         try:
             return _connect(self)
         except _OWN_MISTAKES:
@@ -117,25 +133,40 @@ class Records:
             QueryError: Q102 where a table cannot be read.
         """
         try:
-            return self.connection.cursor().execute(sql, list(values)).fetchall()
+            cursor = self.connection.cursor()
+            for name, rows in self.tables.items():
+                cursor.register(name, rows)
+            return cursor.execute(sql, list(values)).fetchall()
         except _OWN_MISTAKES:
             raise
         except duckdb.Error as error:
             raise damaged(self.path, error) from error
 
+    @contextmanager
+    def beside(self, name: str, rows: pa.Table) -> Iterator[None]:
+        """Let queries read a table of our own under a name, as long as the context is open."""
+        self.tables[name] = rows
+        try:
+            yield
+        finally:
+            del self.tables[name]
+
     def close(self) -> None:
         """Close the connection; nothing on disk changes."""
-        if "connection" in self.__dict__:
+        if "_connected" in self.__dict__:
             self.connection.close()
 
 
-def open_records(path: str | Path, *, threads: int = 1) -> Records:
+def open_records(
+    path: str | Path, *, threads: int = 1, copies: str | Path | None = None
+) -> Records:
     """Open a run for reading.
 
     Args:
         path: Directory that ``gl.record`` wrote.
         threads: Threads of the query engine; with more than one the last bit of a sum may differ
             between two calls.
+        copies: Folder of sorted copies, see ``write_sorted_copies``; they change the speed only.
 
     Raises:
         QueryError: Q101 no run there, Q102 damaged, Q103 format not known.
@@ -166,6 +197,7 @@ def open_records(path: str | Path, *, threads: int = 1) -> Records:
         files=files,
         threads=max(1, int(threads)),
         resumes=resumes,
+        copies=None if copies is None else Path(copies).resolve(),
     )
 
 
@@ -191,7 +223,29 @@ def damaged(path: Path, error: Exception) -> QueryError:
     )
 
 
-def _connect(records: Records) -> duckdb.DuckDBPyConnection:
+def write_sorted_copies(records: Records) -> Path:
+    """Write copies of the tables of visits, sorted by example, and return their file.
+
+    Args:
+        records: The run, opened with a folder for copies.
+
+    Raises:
+        QueryError: Q110 without such a folder.
+    """
+    if records.copies is None:
+        raise QueryError("Q110", observed="no folder for copies", expected="copies=FOLDER")
+    place = records.copies / copies_name(records.begin.run_id, records.files)
+    folders = {relation: folder for folder, relation in RELATIONS.items()}
+    sources = {
+        relation: _select(folders[relation], records.files[relation])
+        for relation in COPIED
+        if records.files[relation]
+    }
+    write_copies(place, sources)
+    return place
+
+
+def _connect(records: Records) -> tuple[duckdb.DuckDBPyConnection, tuple[str, ...]]:
     connection = duckdb.connect(
         ":memory:",
         config={
@@ -201,6 +255,10 @@ def _connect(records: Records) -> duckdb.DuckDBPyConnection:
         },
     )
     connection.execute("SET parquet_metadata_cache=true")
+    sorted_relations: tuple[str, ...] = ()
+    if records.copies is not None:
+        place = records.copies / copies_name(records.begin.run_id, records.files)
+        sorted_relations = attach_copies(connection, place)
     connection.execute("SET preserve_insertion_order=true")
     # A name with brackets is checked as it is written in the query, then as it is on disk.
     folders = {f"{records.path}/", f"{_no_glob(str(records.path))}/"}
@@ -211,7 +269,7 @@ def _connect(records: Records) -> duckdb.DuckDBPyConnection:
     for folder, relation in RELATIONS.items():
         connection.execute(f"CREATE VIEW {relation} AS {_select(folder, records.files[relation])}")
     _check_columns(records, connection)
-    return connection
+    return connection, sorted_relations
 
 
 def _check_columns(records: Records, connection: duckdb.DuckDBPyConnection) -> None:

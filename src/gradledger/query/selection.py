@@ -12,6 +12,7 @@ from typing import Any, Final
 from gradledger.errors import QueryError
 from gradledger.query.names import nearest
 from gradledger.query.records import Records, quote
+from gradledger.query.sorted_copies import ARRIVAL, copy_of
 from gradledger.schema import EXAMPLES
 
 #: Columns of the decision behind a visit. They win over metadata columns of the same name, which
@@ -27,6 +28,10 @@ DECISION_KEYS: Final[dict[str, str]] = {
 
 #: Metadata columns that may name one example, in the order in which they are tried.
 NAMING: Final[tuple[str, ...]] = ("key", "path", "url", "id", "name")
+
+#: Up to so many examples, or such a part of all, are read from a copy sorted by example.
+_FEW_EXAMPLES: Final = 16
+_FEW_PART: Final = 0.05
 
 #: Values that a hint lists.
 _NAMED = 8
@@ -115,6 +120,33 @@ def conditions(records: Records, where: Mapping[str, Any], alias: str) -> tuple[
         parts.append(sql)
         values += bound
     return " AND ".join(parts), values
+
+
+def brought_together(records: Records, relation: str, where: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the relation to read the matching rows from, and an order that restores arrival.
+
+    Where few examples match and a copy sorted by example is at hand, it is the copy.
+
+    Args:
+        records: The run.
+        relation: ``visits``, ``displacement_visits`` or ``probe_visits``.
+        where: Filters; those on examples narrow what is read.
+
+    Returns:
+        Name of the relation, and ``ORDER BY`` with what restores the order; empty for the table.
+    """
+    named = {name: value for name, value in where.items() if not _is_of_decision(name)}
+    if not named or relation not in records.sorted_relations:
+        return relation, ""
+    sql, values = conditions(records, named, "x")
+    few, most = records.ask(f"SELECT count(*) FILTER ({sql}), count(*) FROM examples x", values)[0]
+    if few > max(_FEW_EXAMPLES, most * _FEW_PART):
+        return relation, ""
+    return copy_of(relation), f"ORDER BY v.{ARRIVAL}"
+
+
+def _is_of_decision(name: str) -> bool:
+    return name == "rule" or name in DECISION_KEYS
 
 
 def matching_examples(records: Records, where: Mapping[str, Any]) -> int:

@@ -15,7 +15,7 @@ from gradledger.query.measures import (
     numbers,
     settled_sql,
 )
-from gradledger.query.selection import CREDIT, conditions
+from gradledger.query.selection import CREDIT, brought_together, conditions
 
 #: Key of what happened to all groups together; no block or group can have this name.
 TOTAL: Final = "\0total"
@@ -153,11 +153,16 @@ def _visit_query(
     columns = ", ".join(
         ["step", "decision", *(f"align_{g}" for g in aligned), *(f"gnorm_{g}" for g in normed)]
     )
-    factors = factors_sql(scope, aligned) if aligned else "SELECT DISTINCT step FROM books"
+    relation, order = brought_together(scope.records, "visits", where)
+    factors = "SELECT DISTINCT step FROM books"
+    if aligned:
+        # Few rows are spread over few steps: the others need no factor.
+        steps = "AND step IN (SELECT step FROM v)" if order else ""
+        factors = factors_sql(scope, aligned, steps)
     text = (
-        f"WITH factors AS ({factors}), v AS MATERIALIZED ("
-        f"SELECT {columns} FROM visits v WHERE v.step BETWEEN ? AND ? AND {sql}"
-        f"), picked AS MATERIALIZED (SELECT {', '.join(picked)} "
+        "WITH v AS MATERIALIZED ("
+        f"SELECT {columns} FROM {relation} v WHERE v.step BETWEEN ? AND ? AND {sql} {order}"
+        f"), factors AS ({factors}), picked AS MATERIALIZED (SELECT {', '.join(picked)} "
         f"FROM v JOIN factors f ON f.step = v.step {join}) "
         f"SELECT {', '.join(parts)} FROM picked GROUP BY piece ORDER BY piece"
     )
@@ -198,11 +203,12 @@ def _displacement(
         return {}, {}
     sql, values = conditions(scope.records, where, "v")
     join, weight, join_values = _credit(where)
+    relation, order = brought_together(scope.records, "displacement_visits", where)
     sums = ", ".join(f"sum({_or_zero(f'v.share_{g}::DOUBLE')} * {weight})" for g in groups)
     row = scope.records.ask(
-        f"SELECT {sums} FROM displacement_visits v {join} "
-        f"WHERE {settled_sql(scope, 'v')} AND {sql}",
-        [*join_values, *values],
+        f"SELECT {sums} FROM (SELECT v.* FROM {relation} v "
+        f"WHERE {settled_sql(scope, 'v')} AND {sql} {order}) v {join}",
+        [*values, *join_values],
     )[0]
     return (
         {g: float(value or 0.0) for g, value in zip(groups, row, strict=True)},

@@ -15,12 +15,12 @@ from gradledger.query.measures import (
     Scope,
     choose,
     line_sums,
-    numbers,
 )
 from gradledger.query.names import allowed, match_groups, match_steps
+from gradledger.query.ranked_examples import example_columns
 from gradledger.query.ranking import ORDERS, Ranked, norms_by_key, rank
-from gradledger.query.records import Records, quote
-from gradledger.query.selection import Key, key_of, preferred_metadata
+from gradledger.query.records import Records
+from gradledger.query.selection import Key, key_of
 from gradledger.query.standing import standing_notes
 
 _SHARE_HEADERS = {"displacement": "displ. share", "energy": "energy share", "norm": "share"}
@@ -97,7 +97,7 @@ def _ranking(
     order: str,
 ) -> Table:
     is_example = key.name == "example"
-    extra = _example_columns(scope, ranked) if is_example else {}
+    extra = example_columns(scope.records, ranked) if is_example else {}
     is_norm = scope.measure == "norm"
     columns = [
         Column("rank", "#", "integer", in_text=not is_example),
@@ -134,35 +134,6 @@ def _is_telling(name: str, values: Sequence[Any]) -> bool:
     """Whether a column of the examples earns its place on a narrow page."""
     is_same = len(values) > 1 and len(set(values)) == 1
     return not is_same and name != "profile"
-
-
-def _example_columns(scope: Scope, ranked: Ranked) -> dict[str, list[Any]]:
-    """Return metadata and decision of the ranked examples, column by column."""
-    names = preferred_metadata(scope.records)
-    fields = ", ".join(f"e.{quote(name)}" for name in names)
-    found = scope.records.ask(
-        f"SELECT e.example{', ' if fields else ''}{fields} FROM examples e "
-        f"WHERE e.example IN ({numbers(row[0] for row in ranked.rows)})"
-    )
-    decided = scope.records.ask(
-        "SELECT decision, \"class\", verdict, profile, policy_id || '@' || policy_version "
-        f"FROM decisions WHERE decision IN ({numbers({row[6] for row in ranked.rows})})"
-    )
-    of_example = {row[0]: row[1:] for row in found}
-    of_decision = {row[0]: row[1:] for row in decided}
-    columns: dict[str, list[Any]] = {}
-    for row in ranked.rows:
-        values = dict(zip(names, of_example.get(row[0], (None,) * len(names)), strict=True))
-        values |= zip(
-            ("class", "verdict", "profile", "policy"),
-            of_decision.get(row[6], (None,) * 4),
-            strict=True,
-        )
-        if "source" in values:  # Names mostly tell it already: the first to go on a narrow page.
-            values["source"] = values.pop("source")
-        for name, value in values.items():
-            columns.setdefault(name, []).append(value)
-    return columns
 
 
 def _lines(scope: Scope, ranked: Ranked, denominator: float, lines: dict[str, float]) -> Table:

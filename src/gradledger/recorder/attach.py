@@ -60,6 +60,8 @@ def observe(
     unattributed: Sequence[str],
     accept_coupled: bool,
     measure_visits: bool,
+    update_norms: bool = False,
+    substitute: bool = False,
 ) -> Observation:
     """Survey the model and prepare the books; nothing is attached yet.
 
@@ -72,10 +74,16 @@ def observe(
     updated = [value for group in optimizer.param_groups for value in group["params"]]
     found = survey(model, updated, unattributed)
     grouping = build_groups(model, optimizer, found, groups)
-    capture = Capture(found.units, collect_passive=measure_visits)
+    capture = Capture(found.units, collect_passive=measure_visits, substitute=substitute)
     uncaptured = [name for name, _ in grouping.coverage.unattributed]
     booker = Booker(
-        grouping.groups, optimizer, family, capture, uncaptured, measure_visits=measure_visits
+        grouping.groups,
+        optimizer,
+        family,
+        capture,
+        uncaptured,
+        measure_visits=measure_visits,
+        update_norms=update_norms,
     )
     blocks = {name: place for place, name in enumerate(grouping.blocks)}
     return Observation(

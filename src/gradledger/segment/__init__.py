@@ -1,6 +1,6 @@
 """Where records lie: Parquet segments, JSON documents, and the lock of their one writer."""
 
-from gradledger.segment.append_log import AppendLog, LogRecord, read_append_log
+from gradledger.segment.append_log import AppendLog, LogRecord, read_append_heads, read_append_log
 from gradledger.segment.arrow import ARROW_TYPES, SEGMENT_FORMAT, arrow_schema
 from gradledger.segment.columns import cut_mantissa
 from gradledger.segment.documents import read_json, write_json
@@ -20,10 +20,12 @@ from gradledger.segment.lock import LOCK_NAME, RunLock
 from gradledger.segment.orphans import ORPHANS, orphan_folder, orphan_folders, set_aside
 from gradledger.segment.reader import (
     damaged_columns,
+    read_parts,
     read_segment,
     read_table,
     segment_files,
     segment_of,
+    step_ends,
     step_range,
 )
 from gradledger.segment.rows import encode_rows, row_layout
@@ -55,8 +57,10 @@ __all__ = [
     "make_folder",
     "orphan_folder",
     "orphan_folders",
+    "read_append_heads",
     "read_append_log",
     "read_json",
+    "read_parts",
     "read_segment",
     "read_table",
     "read_tabular",
@@ -65,6 +69,7 @@ __all__ = [
     "segment_files",
     "segment_of",
     "set_aside",
+    "step_ends",
     "step_range",
     "sync_folder",
     "temporary_path",

@@ -120,6 +120,35 @@ def read_append_log(path: Path) -> list[LogRecord]:
     return records
 
 
+def read_append_heads(path: Path) -> list[dict[str, Any]]:
+    """Return the heads of the whole records of a log, without reading their bodies.
+
+    A log that is being written may end in a torn record, which is left out. Checksums cover the
+    bodies too and are not checked: this is for showing how far a writer is, not for restoring.
+
+    Raises:
+        StorageError: The file cannot be read. Code S113.
+    """
+    heads: list[dict[str, Any]] = []
+    try:
+        with path.open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            while True:
+                frame = stream.read(_FRAME_BYTES)
+                try:
+                    _, head, body = (int(part, 16) for part in frame.split())
+                    if stream.tell() + head + body + 1 > size:
+                        return heads
+                    heads.append(json.loads(stream.read(head)))
+                except ValueError:
+                    return heads
+                stream.seek(body + 1, os.SEEK_CUR)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise cannot_read(path, error) from error
+
+
 def _record(content: bytes, place: int) -> tuple[LogRecord, int] | None:
     frame = content[place : place + _FRAME_BYTES]
     try:
