@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from gradledger import _codes
+from gradledger.verify.catalogue import FINDINGS
 
 PAGE = "docs/reference/findings.md"
 
 
-@pytest.mark.parametrize("code", sorted(_codes.FINDINGS))
+@pytest.mark.parametrize("code", sorted(FINDINGS))
 def test_finding_is_documented(code: str, pages) -> None:
-    title = _codes.FINDINGS[code]
+    title = FINDINGS[code]
     section = pages[PAGE].section(f"{code}: {title}")
     assert section, f"{PAGE} lacks the heading '### {code}: {title}'"
     example = re.search(r"```text\n(.*?)```", section, re.DOTALL)
@@ -25,7 +25,7 @@ def test_finding_is_documented(code: str, pages) -> None:
     assert len(section[: example.start()].split()) >= 8, "what the code means is missing"
 
 
-@pytest.mark.parametrize("code", sorted(_codes.FINDINGS))
+@pytest.mark.parametrize("code", sorted(FINDINGS))
 def test_finding_is_used(code: str, root: Path) -> None:
     users = [
         path
@@ -39,4 +39,4 @@ def test_the_page_has_these_findings_in_order(pages) -> None:
     documented = [
         heading.split(":")[0] for heading in pages[PAGE].headings() if re.match(r"V\d{3}:", heading)
     ]
-    assert documented == sorted(_codes.FINDINGS)
+    assert documented == sorted(FINDINGS)

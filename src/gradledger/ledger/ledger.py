@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from gradledger.ledger.browsing import Browsing
+from gradledger.ledger.capabilities import Capabilities
 from gradledger.ledger.erasure import Erasures
 from gradledger.ledger.filters import named_filters
 from gradledger.ledger.handover import Handover
@@ -20,15 +21,12 @@ from gradledger.query import (
     Answer,
     Records,
     books,
-    capabilities,
-    capability,
     decide,
     decisions,
     follow,
     info,
     open_records,
     orphans,
-    policies,
     steps,
     trace,
 )
@@ -36,7 +34,7 @@ from gradledger.report import Report, make_report
 from gradledger.schema import RunBegin, RunEnd
 
 
-class Ledger(Browsing, Erasures, Handover, Influences, Past, Pieces, SpotChecks):
+class Ledger(Browsing, Capabilities, Erasures, Handover, Influences, Past, Pieces, SpotChecks):
     """View of a recorded run; what was sealed after it was opened is not seen.
 
     Only ``erase`` writes into the run; everything else leaves it as it is.
@@ -196,61 +194,6 @@ class Ledger(Browsing, Erasures, Handover, Influences, Past, Pieces, SpotChecks)
     def decisions(self) -> Answer:
         """Return how many examples got each verdict, class and reason; refused ones first."""
         return decisions(self._records)
-
-    def capabilities(self) -> Answer:
-        """Return every probe of the run: how its loss moved, and what of that is booked."""
-        return capabilities(self._records)
-
-    def capability(
-        self,
-        name: str,
-        *,
-        by: str = "example",
-        group: str | Sequence[str] | None = None,
-        start: int | None = None,
-        stop: int | None = None,
-        top: int = 20,
-        order: str = "size",
-    ) -> Answer:
-        """Rank what moved a behaviour, in nats that add up to its measured change.
-
-        Args:
-            name: The probe.
-            by: As in ``trace``, or ``block`` or ``group`` for parts of the model.
-            group: Only what acted through these parameter groups; all by default.
-            start: First step, included; the step after a probed one.
-            stop: Last step, included; a probed step.
-            top: Rows at most.
-            order: ``size``, ``signed``, ``positive`` or ``negative`` (what lowered the loss).
-
-        Raises:
-            QueryError: Q104 group, Q105 column, Q106 steps, Q107 not settled for these steps,
-                Q110 argument, Q121 no such probe.
-        """
-        return capability(
-            self._records, name, by=by, group=group, start=start, stop=stop, top=top, order=order
-        )
-
-    def policies(
-        self,
-        capability: str | None = None,
-        *,
-        group: str | Sequence[str] | None = None,
-        start: int | None = None,
-        stop: int | None = None,
-    ) -> Answer:
-        """Which policy, version and rule admitted what shaped a capability, or groups.
-
-        Args:
-            capability: A probe; by default the change of the parameters is asked about.
-            group: Names, dotted prefixes or globs of groups or blocks; all parameters by default.
-            start: First step, included.
-            stop: Last step, included.
-
-        Raises:
-            QueryError: Q104 group, Q106 steps, Q107 measure not available, Q121 no such probe.
-        """
-        return policies(self._records, capability, group=group, start=start, stop=stop)
 
     def report(self, kind: str = "rights", *, as_of: str | None = None) -> Report:
         """Return an audit report: ``print`` shows its verdicts, ``write`` makes a page of it.

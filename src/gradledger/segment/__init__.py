@@ -20,6 +20,7 @@ from gradledger.segment.lock import LOCK_NAME, RunLock
 from gradledger.segment.orphans import ORPHANS, orphan_folder, orphan_folders, set_aside
 from gradledger.segment.reader import (
     damaged_columns,
+    part_of_segment,
     read_parts,
     read_segment,
     read_table,
@@ -57,6 +58,7 @@ __all__ = [
     "make_folder",
     "orphan_folder",
     "orphan_folders",
+    "part_of_segment",
     "read_append_heads",
     "read_append_log",
     "read_json",

@@ -24,6 +24,8 @@ _DAMAGED: Final = (pa.ArrowException, OSError, UnicodeDecodeError)
 PART_ROWS: Final = 65_536
 
 _SEGMENT_NAME: Final = re.compile(r"part-\d{6,}\.parquet")
+#: Length of the mark that a Parquet file begins and ends with.
+_MAGIC_BYTES: Final = 4
 
 
 def segment_files(run_dir: Path, table_name: str) -> list[Path]:
@@ -109,6 +111,25 @@ def damaged_columns(path: Path) -> Iterator[tuple[str, str]]:
                     yield name, f"{_observed(error):.200}"
     except _DAMAGED:
         return
+
+
+def part_of_segment(content: bytes, place: int) -> str:
+    """Name the part of a segment's bytes that a byte lies in: column, footer or magic number.
+
+    Args:
+        content: The whole segment; its footer must be readable.
+        place: Offset of the byte.
+    """
+    if place < _MAGIC_BYTES:
+        return "magic number"
+    metadata = pq.read_metadata(pa.BufferReader(content))
+    for group in range(metadata.num_row_groups):
+        for number in range(metadata.num_columns):
+            chunk = metadata.row_group(group).column(number)
+            first = chunk.dictionary_page_offset or chunk.data_page_offset
+            if first <= place < first + chunk.total_compressed_size:
+                return f"column {chunk.path_in_schema}, page header"
+    return "footer"
 
 
 def read_parts(path: Path) -> Iterator[pa.Table]:

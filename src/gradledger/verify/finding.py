@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from gradledger._codes import FINDINGS
+from gradledger.verify.catalogue import FINDINGS
 
 _FIRST_NOTICE: Final = "V900"
 

@@ -10,15 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from gradledger.canon import parse_json
 from gradledger.errors import InputError
 from gradledger.log import COMMITMENTS_FOLDER
 from gradledger.merkle import HASH_BYTES
 from gradledger.schema import FileDigest
-from gradledger.segment import cannot_read, damaged_columns
+from gradledger.segment import cannot_read, damaged_columns, part_of_segment
 from gradledger.verify.finding import Finding
 from gradledger.verify.one_bit import find_bit, turned
 
@@ -74,7 +71,7 @@ def _footer(content: bytes) -> int:
 def _part(content: bytes, place: int, path: Path) -> str:
     """Name the part of a file, as it was, that holds a byte."""
     if path.suffix == _SEGMENT:
-        return _part_of_segment(content, place)
+        return part_of_segment(content, place)
     if path.suffix == _STATE:
         return _part_of_state(content, place)
     if path.suffix in _TEXTS:
@@ -85,19 +82,6 @@ def _part(content: bytes, place: int, path: Path) -> str:
     if path.parent.name == COMMITMENTS_FOLDER:
         return f"value {place // HASH_BYTES}"
     return f"byte {place}"
-
-
-def _part_of_segment(content: bytes, place: int) -> str:
-    if place < _MAGIC_BYTES:
-        return "magic number"
-    metadata = pq.read_metadata(pa.BufferReader(content))
-    for group in range(metadata.num_row_groups):
-        for number in range(metadata.num_columns):
-            chunk = metadata.row_group(group).column(number)
-            first = chunk.dictionary_page_offset or chunk.data_page_offset
-            if first <= place < first + chunk.total_compressed_size:
-                return f"column {chunk.path_in_schema}, page header"
-    return "footer"
 
 
 def _part_of_state(content: bytes, place: int) -> str:

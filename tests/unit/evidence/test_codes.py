@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from make_logged import Logged
 
-from gradledger._codes import FINDINGS
 from gradledger.evidence import (
     Envelope,
     check_evidence,
@@ -22,6 +21,7 @@ from gradledger.evidence import (
 )
 from gradledger.log import SigningKey
 from gradledger.query import Records
+from gradledger.verify.catalogue import FINDINGS
 
 NO_HASH = "0" * 64
 

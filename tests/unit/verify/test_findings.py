@@ -17,12 +17,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from make_log_run import ORIGIN, RUN_ID, MadeRun, fixed_key, make_log_run
 
-from gradledger._codes import FINDINGS
 from gradledger.canon import leaf_bytes
 from gradledger.errors import StorageError
 from gradledger.log import Log, LogReader, QuorumPolicy, SigningKey
 from gradledger.schema import CommitmentsLeaf, FileDigest, StateLeaf
 from gradledger.verify import Finding, check_log, check_run
+from gradledger.verify.catalogue import FINDINGS
 from tamper_cases import RECORD_CODES
 
 ZERO = "0" * 64
