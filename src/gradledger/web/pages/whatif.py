@@ -90,8 +90,11 @@ def _state_of(piece: Piece | None) -> dict[str, Any] | None:
 
 def _estimated(context: Context, name: str, answer: Answer) -> list[Section]:
     """Return what one estimator says: of the model, and of behaviours."""
-    titles = {"units": f"The model, as estimated: {name}"}
-    titles["observations"] = f"Behaviour, as estimated: {name}"
+    word = "predicted" if ESTIMATORS[name].kind == "prediction" else "estimated"
+    titles = {
+        "units": f"The model, as {word}: {name}",
+        "observations": f"Behaviour, as {word}: {name}",
+    }
     return [
         section(
             answer,
