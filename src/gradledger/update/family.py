@@ -20,6 +20,7 @@ from gradledger.errors import UpdateError
 from gradledger.update.account import Account
 from gradledger.update.precision import precision_of
 from gradledger.update.realised import Realised
+from gradledger.update.settings import refuse_settings
 
 __all__ = ["FAMILIES", "Before", "Family", "find_family", "register", "supported"]
 
@@ -88,14 +89,7 @@ class Family(ABC):
         Raises:
             UpdateError: U102.
         """
-        if param_group.get("differentiable"):
-            raise UpdateError(
-                "U102",
-                observed="differentiable=True",
-                expected="differentiable=False",
-                where=where,
-                hint="step outside autograd, or train without a ledger",
-            )
+        refuse_settings(param_group, where)
 
     def before(
         self,
@@ -144,7 +138,6 @@ class Family(ABC):
     ) -> Before:
         """Build the ``Before`` of one parameter; copy ``gradient`` if the step overwrites it."""
 
-    @abstractmethod
     def after(self, before: Before, optimizer: Optimizer, parameter: Tensor) -> Realised | None:
         """Read the realised law after ``step()``.
 
@@ -154,16 +147,26 @@ class Family(ABC):
         Raises:
             UpdateError: U104 where the state is not that of exactly one step later.
         """
+        if before.skipped:
+            return None
+        return self.read_law(before, optimizer.state.get(parameter, {}))
 
     @abstractmethod
+    def read_law(self, before: Before, state: Mapping[str, Any]) -> Realised:
+        """Read the law of a step that was taken from the state that it left."""
+
     def open_account(
-        self, optimizer: Optimizer, parameter: Tensor, param_group: Mapping[str, Any]
+        self,
+        optimizer: Optimizer,  # noqa: ARG002 - nothing is carried unless a family says so
+        parameter: Tensor,  # noqa: ARG002
+        param_group: Mapping[str, Any],  # noqa: ARG002
     ) -> Account:
         """Open the accounts of a parameter, with momentum that the optimizer already carries.
 
         Opening momentum is valued at the rates in force when recording begins: rates of earlier
         steps are not known, and only later changes are booked.
         """
+        return Account()
 
 
 _F = TypeVar("_F", bound=type[Family])
