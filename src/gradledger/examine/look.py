@@ -66,6 +66,7 @@ def look(
     policy: Policy | str | Path | None = None,
     groups: Mapping[str, str | Sequence[str]] | None = None,
     unattributed: Sequence[str] = (),
+    later: Sequence[str] = (),
     accept_coupled: bool = False,
 ) -> Seen:
     """Return what recording would find before its first step."""
@@ -77,9 +78,9 @@ def look(
     except GradledgerError as error:
         seen.findings.append(Finding.of(error, "optimizer"))
     updated = [value for group in optimizer.param_groups for value in group["params"]]
-    found = survey(model, updated, unattributed)
+    found = survey(model, updated, unattributed, later)
     try:
-        seen.grouping = build_groups(model, optimizer, found, groups)
+        seen.grouping = build_groups(model, optimizer, found, groups, later)
     except InputError as error:
         seen.findings.append(Finding.of(error, "optimizer"))
         return seen

@@ -12,7 +12,7 @@ from gradledger.gradient.kinds import GENERIC, KINDS, find_kind
 from gradledger.gradient.measure import Measured, measure
 from gradledger.gradient.noise import summation_noise
 from gradledger.gradient.ownership import row_axis
-from gradledger.gradient.unit import Survey, Unit, survey
+from gradledger.gradient.unit import Survey, Unit, matching, survey
 
 __all__ = [
     "GENERIC",
@@ -27,6 +27,7 @@ __all__ = [
     "Use",
     "coupled_modules",
     "find_kind",
+    "matching",
     "measure",
     "row_axis",
     "summation_noise",

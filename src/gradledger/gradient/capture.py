@@ -188,6 +188,8 @@ class Capture:
         """Turn one call with its output gradients into uses."""
         groups: dict[int, tuple[Tensor | None, list[str]]] = {}
         for name, parameter in unit.names.items():
+            if not parameter.requires_grad:
+                continue  # Frozen for now.
             weights = self._weights.get(id(parameter))
             groups.setdefault(id(weights), (weights, []))[1].append(name)
         for given, names in groups.values():

@@ -58,6 +58,7 @@ def observe(
     *,
     groups: Mapping[str, str | Sequence[str]] | None,
     unattributed: Sequence[str],
+    later: Sequence[str] = (),
     accept_coupled: bool,
     measure_visits: bool,
 ) -> Observation:
@@ -70,8 +71,8 @@ def observe(
     family = find_family(optimizer)
     family.check(optimizer)
     updated = [value for group in optimizer.param_groups for value in group["params"]]
-    found = survey(model, updated, unattributed)
-    grouping = build_groups(model, optimizer, found, groups)
+    found = survey(model, updated, unattributed, later)
+    grouping = build_groups(model, optimizer, found, groups, later)
     capture = Capture(found.units, collect_passive=measure_visits)
     uncaptured = [name for name, _ in grouping.coverage.unattributed]
     booker = Booker(

@@ -17,13 +17,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, optim
+from torch.utils.hooks import RemovableHandle
 
 from gradledger.gradient import Capture
 from gradledger.recorder.checks import refuse_infinite, refuse_leak, refuse_unbooked
 from gradledger.recorder.gap_noise import with_gap_noise
 from gradledger.recorder.groups import Group
 from gradledger.recorder.norms import tensor_norms
-from gradledger.recorder.tracked import Tracked
+from gradledger.recorder.scaling import overflowed
+from gradledger.recorder.tracked import Tracked, param_groups_of, track
 from gradledger.recorder.visits import TensorVisits, measure_visits
 from gradledger.update import (
     Family,
@@ -65,37 +67,35 @@ class Booker:
         self._measure_visits = measure_visits
         left_out = set(uncaptured)
         self._optimizer, self._family, self.capture = optimizer, family, capture
-        self._groups_of = _param_groups(optimizer)
+        self._groups_of = param_groups_of(optimizer)
         self.groups = groups
         self._scratch = Scratch()
-        self.tracked: list[list[Tracked]] = [
+        self.tracked = [
             [
-                Tracked(
-                    parameter=value,
-                    name=name,
-                    captured=name not in left_out,
-                    theta_before=torch.empty_like(value),
-                    raw=torch.zeros_like(value, memory_format=torch.contiguous_format),
-                    account=family.open_account(optimizer, value, self._groups_of[id(value)]),
-                )
+                track(optimizer, family, name, value, captured=name not in left_out)
                 for name, value in group.parameters.items()
             ]
             for group in groups
         ]
         self._keep_raw = measure_visits
+        self.loss_scale = 1.0  # Of this step; gradient norms are booked without it.
         self._holds_before = self._holds_after = False
-        self._handles = [
-            entry.parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
-                self._raw_copier(entry)
-            )
-            for entries in self.tracked
-            for entry in entries
-        ]
+        self._handles: dict[int, RemovableHandle] = {}
+        self.watch()
+
+    def watch(self) -> None:
+        """Put hooks on the parameters that are trained and have none; frozen ones take none."""
+        for entry in (entry for entries in self.tracked for entry in entries):
+            parameter = entry.parameter
+            if parameter.requires_grad and id(parameter) not in self._handles:
+                self._handles[id(parameter)] = parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
+                    self._raw_copier(entry)
+                )
 
     def detach(self) -> None:
         """Take the hooks off the parameters."""
         while self._handles:
-            self._handles.pop().remove()
+            self._handles.popitem()[1].remove()
 
     def keep_raw_for(self, *, routed: bool) -> None:
         """Copy accumulated gradients in this step where the books or enforcement need them."""
@@ -111,9 +111,10 @@ class Booker:
             InputError: The optimizer would update a parameter that has no books (I109).
         """
         entries = [entry for group in self.tracked for entry in group]
-        self._groups_of = _param_groups(self._optimizer)
+        self._groups_of = param_groups_of(self._optimizer)
         refuse_unbooked(self._optimizer, entries, where)
-        refuse_infinite(entries, where)
+        if not overflowed(self._optimizer):  # A fused step knows of it, and changes nothing.
+            refuse_infinite(entries, where)
         for entry in entries:
             if id(entry.parameter) in routed:
                 refuse_leak(entry, self.capture.emitted(entry.parameter), where)
@@ -123,11 +124,11 @@ class Booker:
                 entry.theta_before.copy_(entry.parameter)
             if not self._measure_visits:
                 continue
-            entry.before = self._family.before(
-                self._optimizer,
-                entry.parameter,
-                self._groups_of[id(entry.parameter)],
-                entry.before,
+            settings = self._groups_of.get(id(entry.parameter))  # None: has not joined yet.
+            entry.before = (
+                None
+                if settings is None
+                else self._family.before(self._optimizer, entry.parameter, settings, entry.before)
             )
 
     @torch.no_grad()
@@ -161,6 +162,7 @@ class Booker:
             )
         for name in ("gnorm", "unorm"):
             np.sqrt(matrices[name], out=matrices[name])
+        matrices["gnorm"] /= self.loss_scale
         return StepBooks(rows, {name: value.astype(np.float32) for name, value in matrices.items()})
 
     @torch.no_grad()
@@ -195,7 +197,8 @@ class Booker:
         norms = iter(tensor_norms(deltas).double().tolist())
         rows = []
         for group, entries in zip(self.groups, self.tracked, strict=True):
-            rates = {float(self._groups_of[id(entry.parameter)]["lr"]) for entry in entries}
+            settings = (self._groups_of.get(id(entry.parameter)) for entry in entries)
+            rates = {float(found["lr"]) for found in settings if found is not None}
             rows.append(
                 {
                     "step": step,
@@ -286,12 +289,3 @@ class Booker:
                 entry.has_raw = True
 
         return copy
-
-
-def _param_groups(optimizer: optim.Optimizer) -> dict[int, dict[str, Any]]:
-    """Return the optimizer param group of every tensor, by ``id``; loading a state renews them."""
-    return {
-        id(value): param_group
-        for param_group in optimizer.param_groups
-        for value in param_group["params"]
-    }

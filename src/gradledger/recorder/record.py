@@ -51,6 +51,7 @@ def record(
     on_imbalance: str = "flag",
     groups: Mapping[str, str | Sequence[str]] | None = None,
     unattributed: Sequence[str] = (),
+    later: Sequence[str] = (),
     accept_coupled: bool = False,
     verify_content: bool = True,
     update_norms: bool = False,
@@ -85,6 +86,7 @@ def record(
         on_imbalance: ``"flag"`` marks a step whose books do not balance, ``"strict"`` stops.
         groups: Group name -> glob pattern(s) over tensor names; by default one per module.
         unattributed: Patterns of tensors that are left without per-example capture, by name.
+        later: Patterns of tensors that may be unfrozen, or join the optimizer, after the start.
         accept_coupled: Go on although rows influence each other; the record is marked.
         verify_content: Digest the items of a data set at admission and compare at every visit.
         update_norms: Book the norm of every accrual entry too (a third column per group).
@@ -147,6 +149,7 @@ def record(
         optimizer,
         groups=groups,
         unattributed=unattributed,
+        later=later,
         accept_coupled=accept_coupled,
         measure_visits=level == "shares",
     )
@@ -158,6 +161,7 @@ def record(
     moment = now or datetime.now(UTC)
     settings = {
         "unattributed": list(unattributed),
+        **({"later": list(later)} if later else {}),
         "accept_coupled": accept_coupled,
         "verify_content": verify_content,
         "update_norms": update_norms,

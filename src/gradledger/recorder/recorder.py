@@ -28,6 +28,7 @@ from gradledger.recorder.handed import HandedBatches
 from gradledger.recorder.journal import Journal
 from gradledger.recorder.passes import Passes
 from gradledger.recorder.row_probe import RowProbe, refuse_mixed
+from gradledger.recorder.scaling import loss_scale, overflowed
 from gradledger.recorder.stateful import StatefulObjects
 from gradledger.recorder.step import MicroBatch, Step
 from gradledger.recorder.update_call import step_of_update
@@ -185,6 +186,7 @@ class Recorder:
         self._between_steps()
         entries = [entry for group in self.booker.tracked for entry in group]
         refuse_leftovers(entries, f"step {step.number}")
+        self.booker.watch()
         self._journal.begin_step(self, step)
         self.buffers.snapshot()
         self._step, self._routed = step, set()
@@ -257,13 +259,14 @@ class Recorder:
     def _before_update(self, _optimizer: optim.Optimizer, args: Any, kwargs: Any) -> None:
         started = time.perf_counter()
         step = step_of_update(self._step, self.num_steps, args, kwargs)
+        self.booker.loss_scale = loss_scale(self.optimizer, self.objects.values())
         self.booker.before_update(frozenset(self._routed), f"step {step.number}")
         self._journal.before_update(step)
         step.record_seconds += time.perf_counter() - started
 
     def _after_update(self, _optimizer: optim.Optimizer, _args: Any, _kwargs: Any) -> None:
         step = self._step
-        if step is not None:
+        if step is not None and not overflowed(self.optimizer):
             started, step.updated = time.perf_counter(), True
             sizes = [len(micro) for micro in step.micro_batches]
             self._journal.book(self, step, sizes, frozenset(self._routed))

@@ -187,6 +187,8 @@ class RunJournal:
         """Write the rows of the step; store a state where one is due."""
         started = time.perf_counter()
         num_visits = sum(len(micro) for micro in step.micro_batches)
+        if not step.updated:  # Skipped: the forward pass may have moved running statistics.
+            self._rows = recorder.buffers.rows(step.number)
         verdict = self.totals.add(self._rows, num_visits)
         self._fingerprint = training_fingerprint(recorder.model, recorder.optimizer)
         self._counts = write_counts(recorder.model, recorder.optimizer)

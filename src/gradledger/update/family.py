@@ -82,6 +82,14 @@ class Family(ABC):
             self.check_settings(group, f"optimizer param group {index}")
             for parameter in group["params"]:
                 _check_parameter(parameter, f"optimizer param group {index}")
+                if group.get("capturable") and parameter.device.type == "cpu":
+                    raise UpdateError(
+                        "U102",
+                        observed="capturable=True for a tensor on a CPU",
+                        expected="capturable=False where torch captures no graphs",
+                        where=f"optimizer param group {index}",
+                        hint="leave capturable out, or train on a CUDA device",
+                    )
 
     def check_settings(self, param_group: Mapping[str, Any], where: str = "") -> None:
         """Refuse settings of one optimizer param group; also called at every step.
@@ -116,15 +124,9 @@ class Family(ABC):
             return None
         self.check_settings(param_group)
         _check_parameter(parameter, "")
-        if getattr(optimizer, "grad_scale", None) is not None:
-            raise UpdateError(
-                "U105",
-                observed="a loss scale that the optimizer divides out by itself",
-                expected="gradients without a loss scale at optimizer.step()",
-                hint="call scaler.unscale_(optimizer) before scaler.step(optimizer)",
-            )
+        gradient = _without_scale(parameter.grad.detach(), optimizer, param_group)
         state: Mapping[str, Any] = optimizer.state.get(parameter, {})
-        remembered = self.remember(parameter.grad.detach(), state, param_group, reuse)
+        remembered = self.remember(gradient, state, param_group, reuse)
         found_inf = getattr(optimizer, "found_inf", None)
         return remembered if found_inf is None else replace(remembered, found_inf=found_inf)
 
@@ -240,6 +242,27 @@ def _check_parameter(parameter: Tensor, where: str) -> None:
             where=place,
             hint="build embeddings with sparse=False",
         )
+
+
+def _without_scale(
+    gradient: Tensor, optimizer: Optimizer, param_group: Mapping[str, Any]
+) -> Tensor:
+    """Return the gradient that the step consumes: fused kernels divide by the loss scale.
+
+    Raises:
+        UpdateError: U105 where something else than a fused kernel was handed a loss scale.
+    """
+    scale: Tensor | None = getattr(optimizer, "grad_scale", None)
+    if scale is None:
+        return gradient
+    if not param_group.get("fused"):
+        raise UpdateError(
+            "U105",
+            observed="a loss scale that the optimizer divides out by itself",
+            expected="a fused kernel of torch, or gradients without a loss scale",
+            hint="call scaler.unscale_(optimizer) before scaler.step(optimizer)",
+        )
+    return gradient / scale.to(gradient.device, gradient.dtype)
 
 
 def copy_into(source: Tensor, reuse: Before | None) -> Tensor:
