@@ -100,7 +100,8 @@ def test_steps_that_overflow_are_recorded_as_skipped(
         moved = steps["fingerprint_before"][place] != steps["fingerprint_after"][place]
         # A fused kernel makes its state, all zeros, in its first step even where it skips it.
         assert moved == (number not in skipped or (fused and number == 1))
-    assert not check_run(tmp_path / "run").findings
+    found = {finding.code for finding in check_run(tmp_path / "run").findings}
+    assert found <= {"V901"}  # Nobody signed it.
 
 
 @pytest.mark.parametrize(("fused", "unscale", "track"), [(0, 1, 1), (1, 1, 1), (1, 0, 0)])
