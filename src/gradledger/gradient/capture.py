@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,9 @@ from gradledger.gradient.ownership import put_tensor, row_axis
 from gradledger.gradient.rows import select_rows, spread_over_rows, stands_for_all_rows
 from gradledger.gradient.tap import tap_outputs
 from gradledger.gradient.unit import Unit
+
+#: What torch says where a whole graph was asked for.
+_REASON: Final = "gradledger reads what modules write: compile without fullgraph=True"
 
 
 @dataclass(frozen=True)
@@ -76,12 +79,14 @@ class Capture:
 
     def attach(self) -> None:
         """Put the hooks on the modules."""
+        # A compiled model stops its graphs at them, in place of tracing what they do.
+        before, after = (torch.compiler.disable(hook, reason=_REASON) for hook in (self._before, self._after))
         for unit in self._units.values():
             self._handles += [
                 # First of all hooks: what the module's own hooks do is part of the model.
-                unit.module.register_forward_pre_hook(self._before, prepend=True),
+                unit.module.register_forward_pre_hook(before, prepend=True),
                 unit.module.register_forward_hook(
-                    self._after, prepend=True, with_kwargs=True, always_call=True
+                    after, prepend=True, with_kwargs=True, always_call=True
                 ),
             ]
 

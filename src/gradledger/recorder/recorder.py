@@ -80,7 +80,8 @@ class Recorder:
             optimizer.register_step_post_hook(self._after_update),
         ]
         if probe is not None:
-            self._handles.append(model.register_forward_hook(self._probe_rows, with_kwargs=True))
+            hook = torch.compiler.disable(self._probe_rows)  # A compiled model must not trace it.
+            self._handles.append(model.register_forward_hook(hook, with_kwargs=True))
         self.capture.attach()
         try:
             journal.open(self)
