@@ -79,6 +79,8 @@ CODES: Final[dict[str, str]] = {
     "G106": "input of a module was changed in place",
     "G107": "rows of a batch are mixed",
     "G108": "module does not write the same when it runs again",
+    "G121": "loss mixes the rows of a batch",
+    "G122": "batch is not packed as it says",
     # U: update
     "U101": "optimizer is not supported",
     "U102": "optimizer setting is not supported",

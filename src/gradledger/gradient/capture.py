@@ -62,6 +62,7 @@ class Capture:
 
     Attributes:
         num_rows: Visits of the current micro-batch.
+        is_paused: Whether nothing is collected right now, gradients that arrive included.
     """
 
     def __init__(self, units: Sequence[Unit], *, collect_passive: bool = True) -> None:
@@ -75,12 +76,15 @@ class Capture:
         self._random: dict[int, RandomState] = {}
         self.num_rows = 0
         self._micro_batch = -1
-        self._active = False
+        self._active = self.is_paused = False
 
     def attach(self) -> None:
         """Put the hooks on the modules."""
         # A compiled model stops its graphs at them, in place of tracing what they do.
-        before, after = (torch.compiler.disable(hook, reason=_REASON) for hook in (self._before, self._after))
+        before, after = (
+            torch.compiler.disable(hook, reason=_REASON)  # type: ignore[no-untyped-call]
+            for hook in (self._before, self._after)
+        )
         for unit in self._units.values():
             self._handles += [
                 # First of all hooks: what the module's own hooks do is part of the model.
@@ -118,12 +122,13 @@ class Capture:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Collect nothing for a while, such as during a forward pass of our own."""
+        """Collect nothing for a while, such as during forward and backward passes of our own."""
         before, self._active = self._active, False
+        self.is_paused = True
         try:
             yield
         finally:
-            self._active = before
+            self._active, self.is_paused = before, False
 
     def emitted(self, parameter: nn.Parameter) -> Tensor | None:
         """Return the gradient that routed taps gave a parameter in this step; None if passive."""
@@ -253,6 +258,8 @@ class _Collector:
     def __call__(self, grads: tuple[Tensor | None, ...]) -> list[Tensor]:
         """Collect; in routed mode return the gradients of the unit's parameters."""
         owner, unit = self._owner, self._unit
+        if owner.is_paused:
+            return []
         if self._read_versions() != self._versions:
             raise GradientError(
                 "G106",

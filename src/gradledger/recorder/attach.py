@@ -27,7 +27,7 @@ class Observation:
         booker: The books, with capture inside.
         buffers: Buffer groups.
         weights: Depth weights by profile.
-        probe: Row probe; None where rows may be coupled by choice.
+        probe: Row probe; None where no visits are measured.
         family: Name of the optimizer family.
     """
 
@@ -84,6 +84,6 @@ def observe(
         booker,
         BufferGroups(model, blocks, len(grouping.groups)),
         DepthWeights(grouping, accept_coupled=accept_coupled),
-        None if accept_coupled or not measure_visits else RowProbe(model, found.units),
+        RowProbe(model, found.units) if measure_visits else None,
         family.name,
     )

@@ -6,31 +6,33 @@ A training loop needs five calls: ``record``, ``admit``, ``batches``, ``step`` a
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from types import TracebackType
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn, optim
-from torch.utils.data import DataLoader
+from torch.utils.hooks import RemovableHandle
 
 from gradledger.errors import InputError
 from gradledger.gradient import Capture, coupled_modules
+from gradledger.recorder.batches import noteworthy
 from gradledger.recorder.booking import Booker
 from gradledger.recorder.buffers import BufferGroups
 from gradledger.recorder.checks import refuse_leftovers
 from gradledger.recorder.examples import AdmittedDataset, Examples
+from gradledger.recorder.first_forward import FirstForward
 from gradledger.recorder.groups import Grouping
 from gradledger.recorder.handed import HandedBatches
 from gradledger.recorder.journal import Journal
 from gradledger.recorder.passes import Passes
-from gradledger.recorder.row_probe import RowProbe, refuse_mixed
+from gradledger.recorder.row_probe import RowProbe
 from gradledger.recorder.scaling import loss_scale, overflowed
 from gradledger.recorder.stateful import StatefulObjects
 from gradledger.recorder.step import MicroBatch, Step
+from gradledger.recorder.stream import Describe, stream_batches
 from gradledger.recorder.update_call import step_of_update
 from gradledger.recorder.weights import DepthWeights
 
@@ -50,6 +52,8 @@ class Recorder:
         passes: How far each pass over a loader is.
         objects: Further objects whose states are stored.
         num_steps: Steps that stand; a resumed run begins with those of its last state.
+        mixed: What was found to mix rows, and accepted.
+        is_resumed: Whether there were such steps when it began.
     """
 
     def __init__(
@@ -69,25 +73,25 @@ class Recorder:
         self.capture: Capture = booker.capture
         self.examples = Examples()
         self.passes, self.objects = Passes(), StatefulObjects()
-        self.num_steps = 0
-        self._journal, self._probe = journal, probe
+        self.num_steps, self.mixed = 0, list[str]()
+        self._journal = journal
         self._step: Step | None = None
         self._routed: set[int] = set()
         self._handed = HandedBatches()
         self._closed = False
-        self._handles = [
+        self._handles: list[RemovableHandle | FirstForward] = [
             optimizer.register_step_pre_hook(self._before_update),
             optimizer.register_step_post_hook(self._after_update),
         ]
         if probe is not None:
-            hook = torch.compiler.disable(self._probe_rows)  # A compiled model must not trace it.
-            self._handles.append(model.register_forward_hook(hook, with_kwargs=True))
+            self._handles.append(FirstForward(self, probe))
         self.capture.attach()
         try:
             journal.open(self)
         except BaseException:
             self._release()
             raise
+        self.is_resumed = self.num_steps > 0
 
     # -- the five calls -------------------------------------------------------------------
 
@@ -109,15 +113,20 @@ class Recorder:
         """
         return self._journal.admit(self, dataset, metadata)
 
-    def batches(self, loader: DataLoader[Any]) -> Iterator[Any]:
+    def batches(self, loader: Iterable[Any], describe: Describe | None = None) -> Iterator[Any]:
         """Feed the loader's batches, knowing which examples each one holds.
 
         In a resumed run, passes and batches that count already are left out.
 
         Args:
-            loader: Over what ``admit`` returned, or a ``Subset`` of it.
+            loader: A ``DataLoader`` over what ``admit`` returned, or a ``Subset`` of it; with
+                ``describe`` anything that yields batches.
+            describe: For streams, which cannot be admitted beforehand: returns the metadata of a
+                batch, one row per example; what is not admitted is taken out of the batch.
         """
-        order = self._journal.order()
+        if describe is not None:
+            return self._feed(stream_batches(self, loader, describe))
+        loader, order = noteworthy(loader), self._journal.order()
         return self._feed(self.passes.feed(loader, order, self._between_steps))
 
     def track(self, **objects: Any) -> None:
@@ -172,8 +181,8 @@ class Recorder:
         return self._step
 
     def coupled(self) -> list[str]:
-        """Name the modules that couple the rows of a batch right now."""
-        return coupled_modules(self.model)
+        """Name what couples the rows of a batch right now: modules, or the loss."""
+        return [*coupled_modules(self.model), *self.mixed]
 
     def begin_step(self, step: Step) -> None:
         """Check that a step may begin, and note the state before it."""
@@ -272,20 +281,6 @@ class Recorder:
             sizes = [len(micro) for micro in step.micro_batches]
             self._journal.book(self, step, sizes, frozenset(self._routed))
             step.record_seconds += time.perf_counter() - started
-
-    def _probe_rows(self, _module: nn.Module, args: Any, kwargs: Any, _output: Any) -> None:
-        """At the first recorded forward pass, check that modules keep one row per visit."""
-        step, watches = self._step, self.capture.active and torch.is_grad_enabled()
-        if self._probe is None or step is None or not watches:
-            return
-        num_rows = len(step.micro_batches[-1])
-        if num_rows <= 1:
-            return  # One row cannot be told from another: wait for a larger batch.
-        probe, self._probe = self._probe, None
-        if not self.coupled():
-            with self.capture.paused():
-                mixed = probe.run(args, kwargs, num_rows)
-            refuse_mixed(mixed, f"step {step.number}")
 
     def _between_steps(self) -> bool:
         return self._step is None and self._journal.between_steps(self)

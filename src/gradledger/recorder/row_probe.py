@@ -84,7 +84,9 @@ class RowProbe:
         ]
         buffers = {name: value.clone() for name, value in self._model.named_buffers()}
         try:
-            with torch.no_grad(), preserved_rng(), warnings.catch_warnings():
+            # A compiled model would be compiled once more, with the hooks above in its graphs.
+            eager = torch.compiler.set_stance("force_eager")
+            with torch.no_grad(), preserved_rng(), eager, warnings.catch_warnings():
                 # Such as "nothing requires a gradient": true of this pass, and meant so.
                 warnings.simplefilter("ignore")
                 self._model(*args, **kwargs)
