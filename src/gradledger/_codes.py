@@ -32,6 +32,8 @@ CODES: Final[dict[str, str]] = {
     "I151": "manifest of the demo is malformed",
     "I152": "wheel is not safe to read",
     "I153": "wheel does not match its own record",
+    "I161": "batch does not say which examples it holds",
+    "I162": "training is spread over several processes or optimizers",
     # P: policy
     "P101": "policy cannot be read",
     "P102": "policy is too large",
@@ -81,6 +83,7 @@ CODES: Final[dict[str, str]] = {
     "G108": "module does not write the same when it runs again",
     "G121": "loss mixes the rows of a batch",
     "G122": "batch is not packed as it says",
+    "G123": "parameter is used past its module",
     # U: update
     "U101": "optimizer is not supported",
     "U102": "optimizer setting is not supported",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, ClassVar
 
 import torch
 from harness import Decoder, Habit, Maker, token_loss
@@ -10,35 +11,35 @@ from torch import Tensor, nn, optim
 from torch.optim import lr_scheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.checkpoint import checkpoint
-from torch.utils.data import DataLoader, RandomSampler
+from torch.utils.data import DataLoader, IterableDataset, RandomSampler
 
 
 class Foreach(Habit):
     """``foreach=True``."""
 
     name = "foreach"
-    options = {"foreach": True}
+    options: ClassVar = {"foreach": True}
 
 
 class Fused(Habit):
     """``fused=True``."""
 
     name = "fused"
-    options = {"fused": True}
+    options: ClassVar = {"fused": True}
 
 
 class Capturable(Habit):
     """``capturable=True``, on a CPU."""
 
     name = "capturable"
-    options = {"capturable": True}
+    options: ClassVar = {"capturable": True}
 
 
 class Maximize(Habit):
     """``maximize=True``, of the negative loss."""
 
     name = "maximize"
-    options = {"maximize": True}
+    options: ClassVar = {"maximize": True}
 
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
         return -super().loss(model, batch)
@@ -70,7 +71,7 @@ class Unfrozen(Habit):
     """Embeddings unfrozen after two steps, ``later=["embed.*"]``."""
 
     name = "unfrozen later"
-    record = {"later": ["embed.*"]}
+    record: ClassVar = {"later": ["embed.*"]}
 
     def start(self, model: Any, optimizer: optim.Optimizer, run: Any) -> None:
         self.num_steps = 0
@@ -85,7 +86,7 @@ class Added(Habit):
     """A param group added after two steps, ``later=["head.*"]``."""
 
     name = "added later"
-    record = {"later": ["head.*"]}
+    record: ClassVar = {"later": ["head.*"]}
 
     def optimizer(self, make: Maker, model: Any) -> optim.Optimizer:
         return make([p for p in model.parameters() if p is not model.head.weight])
@@ -194,7 +195,7 @@ class FusedScaler(Float16):
     """The same; a fused kernel divides by the scale."""
 
     name = "fp16, fused scale"
-    options = {"fused": True}
+    options: ClassVar = {"fused": True}
 
 
 class Checkpointed(Decoder):
@@ -360,3 +361,22 @@ class Closure(Habit):
         optimizer.step(closure)
 
 
+class Stream(Habit):
+    """A stream without length, admitted as it comes."""
+
+    name = "stream"
+
+    def batches(self, run: Any) -> Iterator[Any]:
+        class Rows(IterableDataset[Any]):
+            def __iter__(self) -> Iterator[Any]:
+                yield from data
+
+        data = list(self.data())
+        loader: Any = DataLoader(Rows(), batch_size=self.batch)
+        while True:
+            yield from loader if run is None else run.batches(loader, describe=describe_rows)
+
+
+def describe_rows(batch: Any) -> dict[str, Any]:
+    """Metadata of a batch: its content is its key."""
+    return {"key": [str(row.tolist()) for row in batch[0]], "source": ["a"] * len(batch[0])}

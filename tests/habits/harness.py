@@ -228,6 +228,4 @@ Habit.all.append(Habit)
 
 def token_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """Mean loss over tokens; targets below 0 do not count."""
-    return nn.functional.cross_entropy(
-        logits.flatten(0, 1), targets.flatten(), ignore_index=-1
-    )
+    return nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-1)

@@ -11,7 +11,7 @@ from gradledger.gradient.kind import Call, LayerKind
 from gradledger.gradient.kinds import GENERIC, KINDS, find_kind
 from gradledger.gradient.measure import Measured, measure
 from gradledger.gradient.noise import summation_noise
-from gradledger.gradient.ownership import row_axis
+from gradledger.gradient.ownership import put_tensor, row_axis
 from gradledger.gradient.unit import Survey, Unit, matching, survey
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "find_kind",
     "matching",
     "measure",
+    "put_tensor",
     "row_axis",
     "summation_noise",
     "survey",

@@ -11,6 +11,7 @@ from gradledger.gradient import Capture, survey
 from gradledger.recorder.booking import Booker
 from gradledger.recorder.buffers import BufferGroups
 from gradledger.recorder.groups import Grouping, build_groups
+from gradledger.recorder.guards import refuse_sparse
 from gradledger.recorder.journal import Journal
 from gradledger.recorder.recorder import Recorder
 from gradledger.recorder.row_probe import RowProbe
@@ -73,6 +74,9 @@ def observe(
     updated = [value for group in optimizer.param_groups for value in group["params"]]
     found = survey(model, updated, unattributed, later)
     grouping = build_groups(model, optimizer, found, groups, later)
+    refuse_sparse(
+        model, [value for group in grouping.groups for value in group.parameters.values()]
+    )
     capture = Capture(found.units, collect_passive=measure_visits)
     uncaptured = [name for name, _ in grouping.coverage.unattributed]
     booker = Booker(

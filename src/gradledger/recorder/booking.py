@@ -23,6 +23,7 @@ from gradledger.gradient import Capture
 from gradledger.recorder.checks import refuse_infinite, refuse_leak, refuse_unbooked
 from gradledger.recorder.gap_noise import with_gap_noise
 from gradledger.recorder.groups import Group
+from gradledger.recorder.guards import refuse_sparse_gradient
 from gradledger.recorder.norms import tensor_norms
 from gradledger.recorder.scaling import overflowed
 from gradledger.recorder.tracked import Tracked, param_groups_of, track
@@ -78,6 +79,7 @@ class Booker:
             for group in groups
         ]
         self._keep_raw = measure_visits
+        self.last_rows: list[dict[str, Any]] = []  # Of the step that was booked last.
         self.loss_scale = 1.0  # Of this step; gradient norms are booked without it.
         self._holds_before = self._holds_after = False
         self._handles: dict[int, RemovableHandle] = {}
@@ -141,7 +143,8 @@ class Booker:
             routed: ``id`` of every tensor that was routed in this step.
         """
         if not self._measure_visits:
-            return StepBooks(self._delta_rows(step, routed), {})
+            self.last_rows = self._delta_rows(step, routed)
+            return StepBooks(self.last_rows, {})
         num_visits, num_groups = sum(sizes), len(self.groups)
         matrices = {
             name: np.zeros((num_visits, num_groups)) for name in ("align", "gnorm", "unorm")
@@ -163,6 +166,7 @@ class Booker:
         for name in ("gnorm", "unorm"):
             np.sqrt(matrices[name], out=matrices[name])
         matrices["gnorm"] /= self.loss_scale
+        self.last_rows = rows
         return StepBooks(rows, {name: value.astype(np.float32) for name, value in matrices.items()})
 
     @torch.no_grad()
@@ -285,6 +289,7 @@ class Booker:
 
         def copy(parameter: Tensor) -> None:
             if self._keep_raw and parameter.grad is not None:
+                refuse_sparse_gradient(entry.name, parameter.grad)
                 entry.raw.copy_(parameter.grad)
                 entry.has_raw = True
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from gradledger.recorder.bypass_probe import find_bypassed, refuse_bypassed
 from gradledger.recorder.loss_probe import LossProbe
 from gradledger.recorder.row_probe import RowProbe, refuse_mixed
 
@@ -52,6 +53,8 @@ class FirstForward:
             return
         with recorder.capture.paused():
             mixed = self._probe.run(args, kwargs, num_rows)
+            bypassed = find_bypassed(recorder.model, self._probe.units, args, kwargs)
+        refuse_bypassed(bypassed, f"step {step.number}")
         if self._accepts:
             recorder.mixed += [path or "the model" for path in mixed]
         else:

@@ -33,7 +33,7 @@ from gradledger.recorder.scaling import loss_scale, overflowed
 from gradledger.recorder.stateful import StatefulObjects
 from gradledger.recorder.step import MicroBatch, Step
 from gradledger.recorder.stream import Describe, stream_batches
-from gradledger.recorder.update_call import step_of_update
+from gradledger.recorder.update_call import run_closure, step_of_update
 from gradledger.recorder.weights import DepthWeights
 
 
@@ -52,6 +52,8 @@ class Recorder:
         passes: How far each pass over a loader is.
         objects: Further objects whose states are stored.
         num_steps: Steps that stand; a resumed run begins with those of its last state.
+        runs_closures: Whether closures are run just before ``optimizer.step``, not refused.
+        last_examples: Example numbers of the batch that ``batches`` yielded last.
         mixed: What was found to mix rows, and accepted.
         is_resumed: Whether there were such steps when it began.
     """
@@ -77,8 +79,8 @@ class Recorder:
         self._journal = journal
         self._step: Step | None = None
         self._routed: set[int] = set()
-        self._handed = HandedBatches()
-        self._closed = False
+        self._handed, self.last_examples = HandedBatches(), list[int]()
+        self._closed = self.runs_closures = False
         self._handles: list[RemovableHandle | FirstForward] = [
             optimizer.register_step_pre_hook(self._before_update),
             optimizer.register_step_post_hook(self._after_update),
@@ -119,10 +121,9 @@ class Recorder:
         In a resumed run, passes and batches that count already are left out.
 
         Args:
-            loader: A ``DataLoader`` over what ``admit`` returned, or a ``Subset`` of it; with
-                ``describe`` anything that yields batches.
-            describe: For streams, which cannot be admitted beforehand: returns the metadata of a
-                batch, one row per example; what is not admitted is taken out of the batch.
+            loader: Over what ``admit`` returned, or a ``Subset`` of it; or any batches, described.
+            describe: For streams, which are admitted as they come: returns the metadata of a batch,
+                one row per example; what is not admitted is taken out.
         """
         if describe is not None:
             return self._feed(stream_batches(self, loader, describe))
@@ -266,13 +267,16 @@ class Recorder:
 
     # -- hooks ----------------------------------------------------------------------------
 
-    def _before_update(self, _optimizer: optim.Optimizer, args: Any, kwargs: Any) -> None:
+    def _before_update(self, _optimizer: optim.Optimizer, args: Any, kwargs: Any) -> Any:
+        if self.runs_closures and self._step is not None:
+            args, kwargs = run_closure(args, kwargs)
         started = time.perf_counter()
         step = step_of_update(self._step, self.num_steps, args, kwargs)
         self.booker.loss_scale = loss_scale(self.optimizer, self.objects.values())
         self.booker.before_update(frozenset(self._routed), f"step {step.number}")
         self._journal.before_update(step)
         step.record_seconds += time.perf_counter() - started
+        return args, kwargs
 
     def _after_update(self, _optimizer: optim.Optimizer, _args: Any, _kwargs: Any) -> None:
         step = self._step
@@ -289,6 +293,7 @@ class Recorder:
         with closing(feed):
             for batch, numbers in feed:
                 self._handed.add(batch, numbers)
+                self.last_examples = numbers
                 yield batch
 
     def _release(self) -> None:

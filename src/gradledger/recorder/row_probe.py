@@ -9,7 +9,8 @@ show a change in the first visit's rows alone.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -22,10 +23,14 @@ from gradledger.state.torch_state import preserved_rng
 
 
 class RowProbe:
-    """Notes what the captured modules read in the first forward pass, then repeats it changed."""
+    """Notes what the captured modules read in the first forward pass, then repeats it changed.
+
+    Attributes:
+        units: The captured modules.
+    """
 
     def __init__(self, model: nn.Module, units: Sequence[Unit]) -> None:
-        self._model, self._units = model, units
+        self._model, self.units = model, units
         self._seen: dict[int, list[Tensor]] = {}
 
     def run(self, args: Any, kwargs: Mapping[str, Any], num_rows: int) -> dict[str, str]:
@@ -50,7 +55,7 @@ class RowProbe:
         )
         after = self._forward(changed_args, changed_kwargs)
         findings: dict[str, str] = {}
-        for unit in self._units:
+        for unit in self.units:
             pairs = zip(
                 before.get(id(unit.module), ()), after.get(id(unit.module), ()), strict=False
             )
@@ -80,24 +85,33 @@ class RowProbe:
                 seen.setdefault(id(module), []).append(first.detach().clone())
 
         handles = [
-            unit.module.register_forward_pre_hook(note, with_kwargs=True) for unit in self._units
+            unit.module.register_forward_pre_hook(note, with_kwargs=True) for unit in self.units
         ]
-        buffers = {name: value.clone() for name, value in self._model.named_buffers()}
         try:
-            # A compiled model would be compiled once more, with the hooks above in its graphs.
-            eager = torch.compiler.set_stance("force_eager")
-            with torch.no_grad(), preserved_rng(), eager, warnings.catch_warnings():
-                # Such as "nothing requires a gradient": true of this pass, and meant so.
-                warnings.simplefilter("ignore")
+            with undisturbed(self._model), torch.no_grad():
                 self._model(*args, **kwargs)
         finally:
             for handle in handles:
                 handle.remove()
-            with torch.no_grad():
-                for name, value in self._model.named_buffers():
-                    if name in buffers:
-                        value.copy_(buffers[name])
         return seen
+
+
+@contextmanager
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """Run forward passes of our own; random numbers and buffers are left as they were."""
+    buffers = {name: value.clone() for name, value in model.named_buffers()}
+    # A compiled model would be compiled once more, with hooks of ours in its graphs.
+    eager = torch.compiler.set_stance("force_eager")
+    try:
+        with preserved_rng(), eager, warnings.catch_warnings():
+            # Such as "nothing requires a gradient": true of these passes, and meant so.
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        with torch.no_grad():
+            for name, value in model.named_buffers():
+                if name in buffers:
+                    value.copy_(buffers[name])
 
 
 def _replace_first(leaf: Any, num_rows: int) -> Any:
