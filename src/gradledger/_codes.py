@@ -82,7 +82,6 @@ CODES: Final[dict[str, str]] = {
     "G107": "rows of a batch are mixed",
     "G108": "module does not write the same when it runs again",
     "G121": "loss mixes the rows of a batch",
-    "G122": "batch is not packed as it says",
     "G123": "parameter is used past its module",
     # U: update
     "U101": "optimizer is not supported",
