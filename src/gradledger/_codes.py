@@ -184,6 +184,8 @@ CODES: Final[dict[str, str]] = {
     "Q141": "gate expression cannot be read",
     "Q142": "gate names a figure that the report lacks",
     "Q151": "answer has no picture",
+    "Q191": "run has no sketches of a group",
+    "Q192": "sketches have no such interval",
     # W: web
     "W101": "packages of the pages are missing",
     "W102": "folder cannot be served",

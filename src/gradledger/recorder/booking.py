@@ -26,6 +26,7 @@ from gradledger.recorder.groups import Group
 from gradledger.recorder.guards import refuse_sparse_gradient
 from gradledger.recorder.norms import tensor_norms
 from gradledger.recorder.scaling import overflowed
+from gradledger.recorder.sketching import Sketcher
 from gradledger.recorder.tracked import Tracked, param_groups_of, track
 from gradledger.recorder.visits import TensorVisits, measure_visits
 from gradledger.update import (
@@ -80,6 +81,7 @@ class Booker:
         ]
         self._keep_raw = measure_visits
         self.last_rows: list[dict[str, Any]] = []  # Of the step that was booked last.
+        self.sketcher: Sketcher | None = None
         self.loss_scale = 1.0  # Of this step; gradient norms are booked without it.
         self._holds_before = self._holds_after = False
         self._handles: dict[int, RemovableHandle] = {}
@@ -253,6 +255,8 @@ class Booker:
             matrices["gnorm"][:, place] += visits.squared
             matrices["unorm"][:, place] += kappa**2 * visits.scaled
             cash_norms += cash_squares
+            if self.sketcher is not None:
+                self.sketcher.add(place, entry, self.capture.uses, sizes, realised, kappa)
         lines.add(tensor_lines)
 
     def realise(self, entry: Tracked) -> Realised | None:

@@ -31,13 +31,14 @@ from gradledger.recorder.resume import (
 from gradledger.recorder.run_journal import RunJournal
 from gradledger.recorder.schedule import StateSchedule
 from gradledger.recorder.sink import Sealing, Sink
+from gradledger.recorder.sketching import Sketcher, Sketching
 from gradledger.recorder.stand_in import call_of
 from gradledger.recorder.weights import FULL
 from gradledger.schema import FORMAT, RunBegin
 from gradledger.segment import RunLock, ensure_folder, write_bytes_atomic
 from gradledger.state.torch_state import model_digest
 
-LEVELS: Final = ("decisions", "shares")
+LEVELS: Final = ("decisions", "shares", "sketch")
 ON_IMBALANCE: Final = ("flag", "strict")
 
 
@@ -48,6 +49,7 @@ def record(
     *,
     policy: Policy | str | Path | None = None,
     level: str = "shares",
+    sketching: Mapping[str, Any] | None = None,
     on_imbalance: str = "flag",
     groups: Mapping[str, str | Sequence[str]] | None = None,
     unattributed: Sequence[str] = (),
@@ -82,7 +84,9 @@ def record(
         optimizer: Its optimizer.
         policy: Admission policy or its file; None admits everything and says so in the record.
         level: ``"shares"`` books every visit on every parameter group; ``"decisions"`` books who,
-            when and the deltas.
+            when and the deltas; ``"sketch"`` keeps entry sketches too.
+        sketching: At level ``"sketch"``: ``size``, ``groups``, ``every``, ``passes``,
+            ``num_passes``, ``budget_bytes``.
         on_imbalance: ``"flag"`` marks a step whose books do not balance, ``"strict"`` stops.
         groups: Group name -> glob pattern(s) over tensor names; by default one per module.
         unattributed: Patterns of tensors that are left without per-example capture, by name.
@@ -151,7 +155,7 @@ def record(
         unattributed=unattributed,
         later=later,
         accept_coupled=accept_coupled,
-        measure_visits=level == "shares",
+        measure_visits=level != "decisions",
     )
     behaviours.check(model, [name for group in seen.grouping.groups for name in group.parameters])
     blocks = seen.grouping.blocks
@@ -162,6 +166,7 @@ def record(
     settings = {
         "unattributed": list(unattributed),
         **({"later": list(later)} if later else {}),
+        **({"sketching": Sketching.read(sketching).record()} if level == "sketch" else {}),
         "accept_coupled": accept_coupled,
         "verify_content": verify_content,
         "update_norms": update_norms,
@@ -203,7 +208,7 @@ def record(
     sealing = Sealing(seal_rows, seal_steps, seal_seconds)
     return _start(
         begin,
-        Sink(run_dir, numbers, prefixes if level == "shares" else (), sealing),
+        Sink(run_dir, numbers, prefixes if level != "decisions" else (), sealing),
         seen,
         (model, optimizer),
         run_dir=run_dir,
@@ -241,6 +246,10 @@ def _start(
         elif policy is not None:
             path = run_dir / "policies" / f"{policy.digest}.yaml"
             write_bytes_atomic(path, policy.text.encode())
+        if "sketching" in settings:
+            sink.sketcher = seen.booker.sketcher = Sketcher.of(
+                Sketching.of(settings["sketching"], begin.run_id), seen.grouping.groups
+            )
         admitter = Admitter(
             run_dir,
             policy,

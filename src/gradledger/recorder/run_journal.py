@@ -179,6 +179,8 @@ class RunJournal:
         self, recorder: Recorder, step: Step, sizes: Sequence[int], routed: frozenset[int]
     ) -> None:
         """Book the update."""
+        if self._sink.sketcher is not None:
+            self._sink.sketcher.begin(step.number, recorder.passes.number, sum(sizes))
         books = recorder.booker.after_update(step.number, sizes, routed)
         self._rows = [*books.rows, *recorder.buffers.rows(step.number)]
         self._measures = books.measures
@@ -244,6 +246,7 @@ class RunJournal:
             balance=self.totals.to_dict(),
             totals={
                 **self._seconds(),
+                **({} if self._sink.sketcher is None else self._sink.sketcher.totals()),
                 "examples": len(recorder.examples),
                 "admitted": int(recorder.examples.admitted.sum()),
                 "coupled_modules": recorder.coupled(),
