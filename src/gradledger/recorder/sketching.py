@@ -261,7 +261,9 @@ class Sketcher:
 
 def _projected(rows: Tensor, order: Tensor, signs: Tensor, half: int) -> Tensor:
     """Return S x of every row: both halves side by side, rows x k."""
-    missing = order.numel() - rows.shape[1]
-    mixed = torch.nn.functional.pad(rows, (0, missing)).index_select(1, order)
-    halves = [(mixed * sign).view(len(rows), -1, half).sum(1) for sign in signs]
+    padded = torch.nn.functional.pad(rows, (0, order.shape[1] - rows.shape[1]))
+    halves = [
+        (padded.index_select(1, places) * sign).view(len(rows), -1, half).sum(1)
+        for places, sign in zip(order, signs, strict=True)
+    ]
     return torch.cat(halves, 1).mul_(0.5**0.5)

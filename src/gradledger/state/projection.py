@@ -3,8 +3,8 @@
 A tensor of P elements is permuted, multiplied by random signs and cut into pieces of the sketch's
 length, which are added up: a count sketch with buckets of equal size. Inner products are kept in
 expectation, with a relative error of sqrt(2 / k) in the square whatever the rank of the tensor; a
-two-sided projection R M Q loses a quarter of the norm at rank one. Two halves share the permutation
-and differ in signs, so their errors are uncorrelated: half their difference is the measured error.
+two-sided projection R M Q loses a quarter of the norm at rank one. The two halves of a sketch have
+permutations and signs of their own, so half of their difference is a measured error.
 
 Source: Charikar, Chen and Farach-Colton, "Finding frequent items in data streams", 2002.
 """
@@ -49,12 +49,13 @@ class Projection:
 
     @cached_property
     def order(self) -> NDArray[np.int32]:
-        """Permutation of the padded tensor, P' numbers; places from P on are zeros."""
-        return self._generator("order").permutation(self.padded).astype(np.int32)
+        """Permutations of the padded tensor for both halves, 2 x P'; places from P on are zeros."""
+        generator = self._generator("order")
+        return np.stack([generator.permutation(self.padded).astype(np.int32) for _ in range(2)])
 
     @cached_property
     def signs(self) -> NDArray[np.int8]:
-        """Signs of both halves, 2 x P', after the permutation."""
+        """Signs of both halves, 2 x P', after the permutations."""
         drawn = self._generator("signs").integers(0, 2, (2, self.padded), dtype=np.int8)
         return drawn * np.int8(2) - np.int8(1)
 
