@@ -69,8 +69,8 @@ def sketched_dots(
     """
     settings = records.begin.settings.get("sketching")
     columns = ["step", "example", f"sketch_{group}", f"scale_{group}"]
-    names = read_table(records.path, "sketches").column_names if settings else []
-    if not set(columns) <= set(names):
+    names = read_table(records.path, "sketches").column_names
+    if settings is None or not set(columns) <= set(names):
         raise _none(group)
     table = read_table(records.path, "sketches", columns)
     size = int(settings["size"])

@@ -85,12 +85,11 @@ def record(
         policy: Admission policy or its file; None admits everything and says so in the record.
         level: ``"shares"`` books every visit on every parameter group; ``"decisions"`` books who,
             when and the deltas; ``"sketch"`` keeps entry sketches too.
-        sketching: At level ``"sketch"``: ``size``, ``groups``, ``every``, ``passes``,
-            ``num_passes``, ``budget_bytes``.
+        sketching: Names and values of ``Sketching``, at level ``"sketch"``.
         on_imbalance: ``"flag"`` marks a step whose books do not balance, ``"strict"`` stops.
         groups: Group name -> glob pattern(s) over tensor names; by default one per module.
         unattributed: Patterns of tensors that are left without per-example capture, by name.
-        later: Patterns of tensors that may be unfrozen, or join the optimizer, after the start.
+        later: Patterns of tensors that may be unfrozen or added after the start.
         accept_coupled: Go on although rows influence each other; the record is marked.
         verify_content: Digest the items of a data set at admission and compare at every visit.
         update_norms: Book the norm of every accrual entry too (a third column per group).
@@ -113,7 +112,7 @@ def record(
         seeds: Seeds that led here, by name.
         notes: Free text.
         replay: ``"package.module:function"``, which returns what builds and trains this run again:
-            ``(build, train)`` or ``(build, train, observe)``. Noted, never called while recording.
+            ``(build, train)`` or ``(build, train, observe)``. Noted, not called.
         replay_arguments: Keyword arguments of that function; values that JSON knows.
         key: Key file that signs the log of the run, made by ``gradledger key generate``; None takes
             the file that the environment variable ``GRADLEDGER_KEY`` names, and signs nothing
@@ -126,8 +125,7 @@ def record(
         StorageError: The directory exists (S101) or another writer holds it (S111); a run cannot
             go on because it is closed (S102), was recorded otherwise (S103, S122), or has no
             state that can be used (S104).
-        InputError: A setting is not one of those allowed (I104), or a probe cannot be followed
-            (I131 to I133).
+        InputError: A setting is not allowed (I104), or a probe cannot be followed (I131 to I133).
         UpdateError: The optimizer cannot be booked.
         LogError: The key cannot be read (L101, L102), or is not the one that signs the log of a
             run that goes on (L136).
@@ -247,9 +245,8 @@ def _start(
             path = run_dir / "policies" / f"{policy.digest}.yaml"
             write_bytes_atomic(path, policy.text.encode())
         if "sketching" in settings:
-            sink.sketcher = seen.booker.sketcher = Sketcher.of(
-                Sketching.of(settings["sketching"], begin.run_id), seen.grouping.groups
-            )
+            wanted = Sketching.of(settings["sketching"], begin.run_id)
+            sink.sketcher = seen.booker.sketcher = Sketcher.of(wanted, seen.grouping.groups)
         admitter = Admitter(
             run_dir,
             policy,

@@ -1,7 +1,4 @@
-"""The recorder: what ``gl.record`` returns.
-
-A training loop needs five calls: ``record``, ``admit``, ``batches``, ``step`` and ``close``.
-"""
+"""The recorder: ``record``, ``admit``, ``batches``, ``step``, ``close`` are all that loops call."""
 
 from __future__ import annotations
 
@@ -55,7 +52,7 @@ class Recorder:
         runs_closures: Whether closures are run just before ``optimizer.step``, not refused.
         last_examples: Example numbers of the batch that ``batches`` yielded last.
         mixed: What was found to mix rows, and accepted.
-        is_resumed: Whether there were such steps when it began.
+        is_resumed: Whether there were steps when it began.
     """
 
     def __init__(
@@ -122,8 +119,7 @@ class Recorder:
 
         Args:
             loader: Over what ``admit`` returned, or a ``Subset`` of it; or any batches, described.
-            describe: For streams, which are admitted as they come: returns the metadata of a batch,
-                one row per example; what is not admitted is taken out.
+            describe: For streams: returns the metadata of a batch, which is admitted as it comes.
         """
         if describe is not None:
             return self._feed(stream_batches(self, loader, describe))
@@ -143,7 +139,7 @@ class Recorder:
 
         Args:
             batch: What ``batches`` yielded; None to open micro-batches one by one.
-            examples: Example numbers or ids, where the batch did not come from ``batches``.
+            examples: Example numbers or ids of a batch from elsewhere.
         """
         return Step(self, self.num_steps + 1, batch, examples)
 
@@ -233,10 +229,10 @@ class Recorder:
     def weights_of(
         self, numbers: NDArray[np.int32], *, accumulated: bool = False
     ) -> Mapping[int, Tensor]:
-        """Return depth weights of the tensors that are routed for these examples.
+        """Return depth weights of the tensors that are routed for the examples of a micro-batch.
 
         Args:
-            numbers: The examples of a micro-batch.
+            numbers: The examples.
             accumulated: Whether its step may have further micro-batches.
 
         Raises:

@@ -127,6 +127,15 @@ class Sink:
             self.write_ahead.close(remove=remove_log)
             self.write_ahead = None
 
+    def begin(self, step: int, number_of_pass: int, num_visits: int) -> None:
+        """Decide whether a step that is about to be booked is sketched."""
+        if self.sketcher is not None:
+            self.sketcher.begin(step, number_of_pass, num_visits)
+
+    def totals(self) -> dict[str, Any]:
+        """Say what was sketched and what was dropped; nothing at other levels."""
+        return {} if self.sketcher is None else self.sketcher.totals()
+
     def _add_sketches(self, visits: VisitRows) -> None:
         if self.sketcher is None or not self.sketcher.is_due:
             return
