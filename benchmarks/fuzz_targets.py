@@ -30,7 +30,7 @@ from gradledger.log import (
     SigningKey,
     VerifierKey,
     check_manifest,
-    hash_rows,
+    hash_segment,
     parse_waiting,
 )
 from gradledger.merkle import TileId, decode_bundle, leaf_hash, split_tile
@@ -205,7 +205,7 @@ def _segment(work: Path, paths: list[Path]) -> Target:
         if b"fingerprint_before" in content:
             step_range(path)
         segment_of(work, path)
-        return read_segment(path), hash_rows(path)
+        return read_segment(path), hash_segment(path)
 
     return Target(read, tuple(path.read_bytes() for path in paths))
 

@@ -27,7 +27,7 @@ Function = Callable[..., Any]
 def remembered() -> Iterator[None]:
     """Remember pure functions of verification within a block."""
     by_file: list[tuple[Any, str]] = [
-        (files, "hash_rows"),
+        (files, "hash_segment"),
         (reader, "_read"),
         (admission, "load_policy"),
     ]

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import uvicorn
 
 from gradledger.web.serve import Settings, make_site
@@ -35,7 +35,7 @@ def main(runs: Path, log: Path) -> None:
     def read(number: int) -> None:
         tag = ""
         time.sleep(SECONDS_BETWEEN * number / NUM_READERS)
-        with httpx.Client(base_url=f"http://127.0.0.1:{_PORT}", timeout=30) as client:
+        with httpx2.Client(base_url=f"http://127.0.0.1:{_PORT}", timeout=30) as client:
             while ready.exists():
                 headers = {"authorization": f"Bearer {_TOKEN}", "if-none-match": tag}
                 answer = client.get("/run/live/overview", headers=headers)

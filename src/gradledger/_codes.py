@@ -137,6 +137,10 @@ CODES: Final[dict[str, str]] = {
     "L182": "evidence cannot be handed over",
     "L183": "erasure cannot be done",
     "L184": "statement cannot be made",
+    "L190": "witness cannot be asked",
+    "L191": "witness cannot be served",
+    "L192": "run cannot be forked from",
+    "L193": "process of a verification died",
     # R: replay
     "R101": "run is not closed",
     "R102": "model state is not stored",
@@ -165,6 +169,14 @@ CODES: Final[dict[str, str]] = {
     "R156": "state comes after the first affected visit",
     "R157": "process of a replay ended early",
     "R161": "erasure would not be exact",
+    "R171": "optimizer cannot be differentiated",
+    "R172": "edit of gradients is not known",
+    "R173": "module cannot be differentiated along its parameters",
+    "R174": "step depends on more than its batch",
+    "R175": "parameter without a gradient",
+    "R176": "buffers change during training",
+    "R177": "derivative in half precision",
+    "R178": "behaviour has no gradient",
     # Q: query
     "Q101": "directory is not a run",
     "Q102": "run is damaged",
@@ -184,6 +196,8 @@ CODES: Final[dict[str, str]] = {
     "Q141": "gate expression cannot be read",
     "Q142": "gate names a figure that the report lacks",
     "Q151": "answer has no picture",
+    "Q171": "derivatives are not computed",
+    "Q172": "stored derivatives are damaged",
     "Q191": "run has no sketches of a group",
     "Q192": "sketches have no such interval",
     # W: web
@@ -272,6 +286,9 @@ FINDINGS: Final[dict[str, str]] = {
     "V874": "state of a step differs when it is executed again",
     "V875": "visits of a step differ when it is executed again",
     "V876": "booked figure differs when it is executed again",
+    # V88: forks
+    "V880": "fork does not fit its record",
+    "V881": "parent of the fork is another",
     # V89: erasures
     "V890": "certificate of an erasure is missing or malformed",
     "V891": "certificate of an erasure differs from the record",
@@ -288,4 +305,6 @@ FINDINGS: Final[dict[str, str]] = {
     "V908": "absence cannot be proved for some sources",
     "V909": "model state was thinned",
     "V910": "state was removed by an erasure",
+    "V920": "parent of the fork is not at hand",
+    "V921": "witness cannot be compared",
 }

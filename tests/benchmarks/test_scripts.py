@@ -21,6 +21,7 @@ from benchmarks import (  # noqa: E402
     bench_books_gradients,
     bench_books_identities,
     bench_books_non_interference,
+    bench_log_verify,
     optimizer_table,
 )
 from benchmarks.layer_draws import DRAWS  # noqa: E402
@@ -205,3 +206,19 @@ def test_the_smallest_demonstration_gives_every_figure(monkeypatch: pytest.Monke
     assert outcome.coverage == 100.0
     assert outcome.sum_error <= 1e-6
     assert outcome.size.startswith("40 steps")
+
+
+def test_verification_is_measured_on_a_run_that_is_clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = by_key(bench_log_verify.measure(num_steps=3, rows=16))
+    assert set(figures) == {
+        "log.verify_rate",
+        "log.verify_rate_one_process",
+        "log.receipt_ms",
+    }
+    assert (figures["log.verify_rate"].bar, figures["log.receipt_ms"].bar) == (200.0, 20.0)
+    assert 0 < figures["log.receipt_ms"].value < 1000
+    monkeypatch.setattr(
+        bench_log_verify, "check_run", lambda *_, **__: SimpleNamespace(is_clean=False)
+    )
+    with pytest.raises(ValueError, match="does not verify"):
+        bench_log_verify.measure(num_steps=3, rows=16)

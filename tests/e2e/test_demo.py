@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import gradledger as gl
+from gradledger.evidence import check_evidence
 from gradledger.log import check_manifest, load_key
 from gradledger.verify import check_run
 
@@ -127,6 +128,18 @@ def test_the_run_is_signed_and_verifies(done: tuple[Path, str]) -> None:
     assert report.findings == ()
     assert f"verify: clean, {report.num_leaves} leaves, signed by gradledger.demo/" in done[1]
     assert (done[0] / "runs" / "demo-tiny.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_evidence_lies_beside_the_run_and_holds_without_it(done: tuple[Path, str]) -> None:
+    folder = done[0] / "runs" / "demo-tiny.evidence"
+    key = load_key(done[0] / "runs" / "demo-tiny.key").verifier
+    assert sorted(path.name for path in folder.iterdir()) == ["example.receipt.json", "package.zip"]
+    for path in folder.iterdir():
+        assert check_evidence(path, [key]).findings == []
+        assert str(path.relative_to(done[0])) in done[1]
+    assert "REFUSED" not in done[1]
+    said = json.loads((done[0] / "runs/demo-tiny.summary.json").read_text())["evidence"]
+    assert (said["receipt"]["holds"], said["bundle"]["holds"]) == (True, True)
 
 
 def test_a_second_demonstration_replaces_the_first_and_nothing_else(

@@ -101,6 +101,15 @@ def key_of(text: str) -> tuple[str, bytes, int, bytes]:
     return parts[0], key_id, packed[0], packed[1:]
 
 
+def named_as(text: str, origin: str) -> str:
+    """Return a key under a log's origin, which it must bear or be the beginning of."""
+    name, _, kind, public = key_of(text)
+    need(origin == name or origin.startswith(f"{name}/"), "key of another log")
+    packed = bytes([kind]) + public
+    key_id = sha(origin.encode() + b"\n" + packed)[:4]
+    return f"{origin}+{key_id.hex()}+{base64.b64encode(packed).decode()}"
+
+
 def split_note(content: bytes) -> tuple[str, list[tuple[str, bytes, bytes]]]:
     try:
         whole = content.decode()

@@ -9,7 +9,6 @@ Parquet, so it checks the digests of segments and the rows that receipts carry, 
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import sys
@@ -22,6 +21,7 @@ from primitives import (
     head_of,
     included,
     key_of,
+    named_as,
     need,
     record,
     root,
@@ -45,6 +45,7 @@ FIELDS = {
     "policy": "recorded_at policy_id policy_version policy_sha256",
     "state": "step state_sha256",
     "resume": "recorded_at step state_sha256",
+    "fork": "recorded_at parent_run_id parent_origin parent_size parent_root step state_sha256",
     "erasure": "recorded_at what scope reason",
     "commitments": "source num_values sorted_root",
     "key": "recorded_at verifier_key replaces",
@@ -259,11 +260,7 @@ def verify_receipt(content: bytes, leaf: bytes, trusted: str) -> None:
     index, proof = decimal(lines.pop(0)[6:]), [unbase64(line) for line in lines]
     origin, size, root_hash = head_of(rest, signed=signed)
     if trusted:
-        name, _, _, public = key_of(trusted)
-        packed = b"\x01" + public
-        key_id = sha(origin.encode() + b"\n" + packed)[:4].hex()
-        key = f"{origin}+{key_id}+{base64.b64encode(packed).decode()}"
-        need(name == origin and signed and signed_by(rest, key), "receipt: signature")
+        need(signed and signed_by(rest, named_as(trusted, origin)), "receipt: signature")
     need(all(len(item) == 32 for item in proof), "receipt: hash")
     need(included(sha(b"\x00" + leaf), index, size, proof, root_hash), "receipt: proof")
 

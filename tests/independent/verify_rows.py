@@ -6,7 +6,7 @@ import json
 import re
 import struct
 
-from primitives import BadError, head_of, included, key_of, need, sha, signed_by
+from primitives import BadError, head_of, included, key_of, named_as, need, sha, signed_by
 from verify_log import WIDTHS, read_leaf, verify_receipt
 
 NUMBERS = {"int16": "<h", "int32": "<i", "int64": "<q"}
@@ -79,8 +79,9 @@ def check_signers(checkpoint: bytes, named: list, trusted: str) -> None:
         need(not named and not trusted, "unsigned")
         return
     need(named, "no key of the log")
-    for key in [named[-1], trusted or named[-1]]:
-        need(key_of(key)[0] == origin and signed_by(checkpoint, key), "signature")
+    need(key_of(named[-1])[0] == origin, "key of another log")
+    for key in [named[-1], named_as(trusted, origin) if trusted else named[-1]]:
+        need(signed_by(checkpoint, key), "signature")
 
 
 # -- receipts ----------------------------------------------------------------------------------

@@ -8,8 +8,11 @@ from pathlib import Path
 # Test folders are no packages: the maker of the vectors is found through its folder.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from make_log_vectors import PATH, vectors_text
+import make_evidence_vectors
+import make_log_vectors
+import pytest
 
 
-def test_vectors_are_what_the_code_makes() -> None:
-    assert PATH.read_text(encoding="utf-8") == vectors_text()
+@pytest.mark.parametrize("maker", [make_log_vectors, make_evidence_vectors])
+def test_vectors_are_what_the_code_makes(maker) -> None:
+    assert maker.PATH.read_text(encoding="utf-8") == maker.vectors_text()

@@ -40,4 +40,4 @@ def test_pictures_for_the_documents_are_drawn(browser, served, tmp_path: Path) -
         shown = np.asarray(Image.open(place).convert("L"), np.float64)
         assert shown.shape == (900, 1360)
         assert shown.std() > 5.0  # something is on it
-        assert (shown.mean() > 200) is (scheme == "light")
+        assert bool(shown.mean() > 200) is (scheme == "light")

@@ -46,7 +46,7 @@ def test_everything_is_reached_by_tab_and_seen(watched) -> None:
 def test_a_form_changes_the_address_and_the_address_restores_the_form(watched) -> None:
     watched.run("trace")
     page = watched.page
-    page.get_by_label("group").fill("lm_head")
+    page.get_by_label("group", exact=True).fill("lm_head")
     page.get_by_label("from step").fill("3")
     page.get_by_label("to step").fill("20")
     page.get_by_role("button", name="Show").click()
@@ -56,7 +56,7 @@ def test_a_form_changes_the_address_and_the_address_restores_the_form(watched) -
     first = page.locator("#ranking tbody tr").first.inner_text()
     page.goto("about:blank")
     page.goto(address)
-    assert page.get_by_label("group").input_value() == "lm_head"
+    assert page.get_by_label("group", exact=True).input_value() == "lm_head"
     assert page.get_by_label("to step").input_value() == "20"
     assert page.locator("#ranking tbody tr").first.inner_text() == first
 

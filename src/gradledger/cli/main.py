@@ -22,6 +22,7 @@ from gradledger.cli.evidence import absence, bundle, check, forget, receipt
 from gradledger.cli.exclude import exclude
 from gradledger.cli.first_use import first_use
 from gradledger.cli.follow import follow
+from gradledger.cli.influence import influence
 from gradledger.cli.info import info
 from gradledger.cli.key import KEY_COMMANDS
 from gradledger.cli.orphans import orphans
@@ -30,6 +31,7 @@ from gradledger.cli.policy import POLICY_COMMANDS
 from gradledger.cli.replay import replay
 from gradledger.cli.report import report
 from gradledger.cli.serve import compare, runs, serve
+from gradledger.cli.settle import settle
 from gradledger.cli.spot_checks import answer, challenge
 from gradledger.cli.statement import STATEMENT_COMMANDS
 from gradledger.cli.states import states
@@ -65,9 +67,11 @@ COMMANDS = (
     states,
     diff,
     whatif,
+    influence,
     replay,
     erase,
     compare,
+    settle,
     orphans,
     report,
     verify,

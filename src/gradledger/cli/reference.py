@@ -14,13 +14,13 @@ _WIDTH = 90
 _HEAD = """# Command line
 
 `gradledger` asks a recorded run; it reads only and needs no torch, except that `demo` trains,
-`doctor` examines a script or a model, `replay` executes a run again, `whatif` does so where no
-result is stored yet, `forget` destroys a salt and adds to the log, and `states --thin` removes
-states and says so there. Every command but `demo`, `doctor`, `check`, `forget`, `runs`, `serve`
-and those of `policy`, `key`, `witness` and `statement` is the method of the same name of what
-`gl.open` returns
-(`first-use` is `first_use`); those of `policy` are functions of the same name in
-`gradledger.policy`. This page is printed by `python -m gradledger.cli.reference`.
+`doctor` examines a script or a model, `replay` executes a run again, `whatif` and `influence` do
+so where no result is stored yet, `forget` destroys a salt and adds to the log, and `states
+--thin` removes states and says so there. Every command but `demo`, `doctor`, `check`, `forget`,
+`runs`, `serve` and those of `policy`, `key`, `witness` and `statement` is the method of the same
+name of what `gl.open` returns (`first-use` is `first_use`); those of `policy` are functions of
+the same name in `gradledger.policy`. This page is printed by `python -m
+gradledger.cli.reference`.
 
 - Data goes to stdout, messages to stderr. `--json` writes the whole answer as JSON, tables in full;
   an error is then JSON on stderr.

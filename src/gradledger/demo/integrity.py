@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console
 from rich.text import Text
 
+from gradledger.demo.evidence import show_evidence
 from gradledger.ledger import verify_run
 from gradledger.log import SigningKey, load_key, save_key
 from gradledger.query import inert
@@ -34,9 +35,16 @@ def demo_key(run_dir: Path) -> SigningKey:
     return load_key(path)
 
 
-def show_integrity(run_dir: Path, console: Console) -> bool:
-    """Verify the run against the key beside it, say so in one line, and name what is wrong."""
+def show_integrity(run_dir: Path, handed: dict[str, Any], console: Console) -> bool:
+    """Verify the run against the key beside it, say so in one line, and name what is wrong.
+
+    Args:
+        run_dir: The run.
+        handed: What the summary says of the evidence that was written.
+        console: Where it is shown.
+    """
     key = load_key(key_path(run_dir)).verifier
+    holds = show_evidence(handed, str(key), console)
     with console.status("verify"):
         report = verify_run(run_dir, [key])
     wrong = [finding for finding in report.findings if not finding.is_notice]
@@ -46,4 +54,4 @@ def show_integrity(run_dir: Path, console: Console) -> bool:
     console.print(
         Text(f"again: gradledger verify {run_dir} --key {key}", style="dim"), soft_wrap=True
     )
-    return report.is_clean
+    return report.is_clean and holds

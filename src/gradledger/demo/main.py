@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import time
 from dataclasses import asdict, dataclass
@@ -15,6 +16,7 @@ from rich.console import Console
 
 from gradledger.demo.behaviours import demo_probes
 from gradledger.demo.data import DemoData, load_demo_data
+from gradledger.demo.evidence import hand_over
 from gradledger.demo.integrity import demo_key, show_integrity
 from gradledger.demo.manifest import default_cache
 from gradledger.demo.model import recipe_of
@@ -68,7 +70,7 @@ def run(
         dtype: Format of the parameters.
 
     Returns:
-        0 where every step balances and the run verifies, 1 where not.
+        0 where every step balances, and the run and the evidence verify; 1 where not.
 
     Raises:
         StorageError: The wheels are missing, or ``out`` holds something else.
@@ -77,7 +79,9 @@ def run(
     console = _console()
     done = demonstrate(size, out, cache, dtype, console)
     present(done, console)
-    is_clean = show_integrity(done.run_dir, console)
+    is_clean = show_integrity(done.run_dir, done.summary["evidence"], console)
+    place = Path(cache) if cache is not None else default_cache()
+    _say_how_to_open(done.run_dir, place, console)
     return 0 if done.summary["balanced"] and is_clean else 1
 
 
@@ -142,7 +146,10 @@ def demonstrate(
             key=key,
         )
     clock.lap("settling_seconds")
+    handed = hand_over(run_dir, key, data.columns["package"])
+    clock.lap("evidence_seconds")
     summary = summarise(run_dir, recorder, settled, data, clock.laps)
+    summary["evidence"] = handed
     write_json(run_dir.with_name(run_dir.name + ".summary.json"), summary)
     return Demonstration(run_dir, summary, data, training, now)
 
@@ -182,6 +189,17 @@ def summarise(
         },
         "environment": begin["environment"],
     }
+
+
+def _say_how_to_open(run_dir: Path, cache: Path, console: Console) -> None:
+    """Name the command that shows the run in a browser, contents of examples included."""
+    here = Path.cwd()
+    shown = [
+        str(path.relative_to(here)) if here in path.resolve().parents else str(path)
+        for path in (run_dir.resolve(), cache.resolve())
+    ]
+    command = shlex.join(["gradledger", "serve", shown[0], "--content", shown[1]])
+    console.print(f"see it in a browser: {command}", markup=False, soft_wrap=True)
 
 
 def _announce(coverage: Coverage, console: Console) -> None:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from gradledger.demo.absence import executed_removal, first_use, used_or_not
 from gradledger.demo.authority import refused_example, what_successor_changes, why_refused
+from gradledger.demo.behind import behind
 from gradledger.demo.erasing import erase_example, latest_example, removed_from_the_middle
 from gradledger.demo.present_probes import show_canary, tops_table
 from gradledger.ledger import Ledger, open_ledger
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 _ROWS_SHOWN: Final = 10
 _ROWS_ASKED: Final = 100_000
 _SHOWN_SHARE: Final = 5e-5
+#: Formats below single precision have no derivative through a run.
+_SINGLE_BYTES: Final = 4
 
 
 def present(done: Demonstration, console: Console) -> None:
@@ -52,6 +55,7 @@ def present(done: Demonstration, console: Console) -> None:
         )
         console.print(_brief(ledger.follow(where={"package": package}), "where", "when"))
         _probes(ledger, done, console)
+        _behind(ledger, done, console)
         _absence(ledger, package, done, console)
         _erasure(ledger, done, console)
         _heading(console, "What was refused, and why?", f"gradledger decide {done.run_dir}")
@@ -234,6 +238,19 @@ def _probes(ledger: Ledger, done: Demonstration, console: Console) -> None:
         f"gradledger policies {done.run_dir} --capability {names[0]!r}",
     )
     console.print(ledger.policies(names[0]))
+
+
+def _behind(ledger: Ledger, done: Demonstration, console: Console) -> None:
+    """Ask what is behind the last behaviour, where the parameters' format has a derivative."""
+    if done.training.dtype.itemsize < _SINGLE_BYTES:
+        return
+    name = list(done.data.probe_tokens)[-1]
+    _heading(
+        console,
+        f"What is behind the output {name!r}?",
+        f"gradledger influence {done.run_dir} {name!r} --by package --order negative",
+    )
+    console.print(behind(ledger, name, done, console))
 
 
 def _closing(done: Demonstration, console: Console) -> None:

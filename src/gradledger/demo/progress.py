@@ -54,6 +54,11 @@ class StepProgress:
             self._facts += f"  {self._recorder.balance()}"
         self._progress.update(self._task, completed=step, facts=self._facts)
 
+    def count(self, done: int, total: int) -> None:
+        """Move the bar where steps are executed in another order than that of training."""
+        self._steps = total
+        self._progress.update(self._task, completed=done, total=total)
+
     def __enter__(self) -> Self:
         """Start the bar."""
         self._started = time.perf_counter()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gradledger.canon import record_digest
 from gradledger.demo.behaviours import demo_probes
@@ -102,14 +102,21 @@ def training_loop(training: Training, data: DemoData) -> TrainingLoop:
         losses = {name: _mean_loss(training, rows) for name, rows in parts.items() if rows}
         return losses | behaviours
 
-    return TrainingLoop(training.build, training.run, observables, writers(data.tokenizer))
+    return TrainingLoop(
+        training.build,
+        training.run,
+        observables,
+        writers(data.tokenizer),
+        probes=lambda: demo_probes(data),
+    )
 
 
 def probe_observable(probe: Probe) -> Observable:
     """Return a probe as a figure of a model, under the name that the run books it by."""
 
-    def loss(model: nn.Module) -> float:
-        return float(probe.loss(model, probe.inputs))
+    def loss(model: nn.Module) -> Tensor:
+        value: Tensor = probe.loss(model, probe.inputs)
+        return value
 
     return loss
 
@@ -117,9 +124,9 @@ def probe_observable(probe: Probe) -> Observable:
 def _mean_loss(training: Training, rows: list[Any]) -> Observable:
     tokens = training.tokens[torch.as_tensor(rows)]
 
-    def loss(model: nn.Module) -> float:
+    def loss(model: nn.Module) -> Tensor:
         parts = [losses_per_window(model, part).double() for part in torch.split(tokens, _WINDOWS)]
-        return float(torch.cat(parts).mean())
+        return torch.cat(parts).mean()
 
     return loss
 

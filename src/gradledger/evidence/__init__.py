@@ -4,19 +4,12 @@ What is made here is checked here too, without the run and without a network. No
 """
 
 from gradledger.evidence.absence import AbsenceEvidence, check_absence_evidence
+from gradledger.evidence.certificate import ERASURE_LIMITS, Remains, Request
 from gradledger.evidence.check import Checked, check_evidence
 from gradledger.evidence.check_erasure import check_erasures, erased_before
 from gradledger.evidence.check_receipt import check_receipt
 from gradledger.evidence.dsse import Envelope
-from gradledger.evidence.erasure import (
-    ERASURE_LIMITS,
-    ERASURES,
-    Certified,
-    Remains,
-    Request,
-    issue_erasure,
-    needs_key,
-)
+from gradledger.evidence.erasure import ERASURES, Certified, issue_erasure, needs_key
 from gradledger.evidence.forget import LIMITS, Forgotten, forget_source
 from gradledger.evidence.handover import hand_absence, hand_bundle, hand_receipt
 from gradledger.evidence.model_digest import ModelDigest, model_digest

@@ -8,8 +8,9 @@ from typing import Any
 
 from gradledger.canon import record_digest
 from gradledger.errors import GradledgerError, LogError
+from gradledger.evidence.certificate import ERASURE_TYPE
 from gradledger.evidence.dsse import Envelope
-from gradledger.evidence.erasure import ERASED_EXAMPLES, ERASED_STATE, ERASURE_TYPE
+from gradledger.evidence.erasure import ERASED_EXAMPLES, ERASED_STATE
 from gradledger.evidence.logged import LoggedRun
 from gradledger.query import inert
 from gradledger.schema import ErasureLeaf

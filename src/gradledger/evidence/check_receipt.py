@@ -56,11 +56,12 @@ def check_signers(
         head: The checkpoint.
         named: Keys of the log that came with the evidence, the present one last; None for forms of
             evidence that name none.
-        trusted: Keys from elsewhere.
+        trusted: Keys from elsewhere, named as the origin or as something above it.
         quorum: Which witnesses must have cosigned.
         place: What is checked.
     """
     findings: list[Finding | None] = []
+    trusted = [key.vouching_for(head.origin) or key for key in trusted]
     if not head.signed:
         if trusted or named:
             findings.append(Finding("V853", place, "unsigned", "signed by the log's key"))

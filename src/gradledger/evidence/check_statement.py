@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from gradledger.evidence.certificate import ERASURE_TYPE
 from gradledger.evidence.check_erasure import erasure_objections
 from gradledger.evidence.dsse import Envelope
-from gradledger.evidence.erasure import ERASURE_TYPE
 from gradledger.evidence.model_digest import model_digest
 from gradledger.evidence.statements import POLICY_TYPE, PROVENANCE_TYPE, RESULT_TYPE
 from gradledger.log import VerifierKey

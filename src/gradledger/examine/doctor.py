@@ -39,6 +39,7 @@ def doctor(
     unattributed: Sequence[str] = (),
     accept_coupled: bool = False,
     update_norms: bool = False,
+    substitute: bool = False,
     state_every: int | None = None,
     state_keep: int | None = None,
 ) -> Answer:
@@ -60,6 +61,7 @@ def doctor(
         unattributed: Patterns of tensors that are left without per-example capture, by name.
         accept_coupled: Go on although rows influence each other.
         update_norms: Book the norm of every accrual entry too.
+        substitute: Let summed per-example gradients stand in for autograd's own.
         state_every: Store the model state every so many steps; 0 for first and last only.
         state_keep: States that stay between the first and the last at most; 0 for all.
 
@@ -84,6 +86,7 @@ def doctor(
         unattributed=unattributed,
         accept_coupled=accept_coupled,
         update_norms=update_norms,
+        substitute=substitute,
         state_every=state_every,
         state_keep=state_keep,
     )
@@ -178,6 +181,7 @@ def _try(
         "unattributed": plan.unattributed,
         "accept_coupled": plan.accept_coupled,
         "update_norms": plan.update_norms,
+        "substitute": plan.substitute,
     }
     with (
         preserved_rng(),

@@ -23,6 +23,7 @@ class Plan:
         unattributed: As for ``record``.
         accept_coupled: As for ``record``.
         update_norms: As for ``record``.
+        substitute: As for ``record``.
         state_every: As for ``record``.
         state_keep: As for ``record``.
     """
@@ -36,5 +37,6 @@ class Plan:
     unattributed: Sequence[str] = ()
     accept_coupled: bool = False
     update_norms: bool = False
+    substitute: bool = False
     state_every: int | None = None
     state_keep: int | None = None

@@ -97,6 +97,8 @@ class _Guest:
         self._early = _used_directory(Path(run_dir), settings)
         try:
             with standing_in(None):
+                # What is thrown away is not shown to witnesses.
+                settings |= {"witnesses": ()}
                 run = record(self._folder / "run", model, optimizer, **settings)
         except GradledgerError as error:
             self.conclude([Finding.of(error)])

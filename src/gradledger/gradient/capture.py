@@ -21,14 +21,15 @@ from gradledger.gradient.again import (
     RandomState,
     Written,
     carries_gradient,
-    count_changes,
     draws_random,
 )
+from gradledger.gradient.collector import Collector
 from gradledger.gradient.form import Form
+from gradledger.gradient.held import SUBSTITUTED, Shelf
 from gradledger.gradient.kind import Call
 from gradledger.gradient.ownership import put_tensor, row_axis
-from gradledger.gradient.rows import select_rows, spread_over_rows, stands_for_all_rows
-from gradledger.gradient.tap import tap_outputs
+from gradledger.gradient.rows import spread_over_rows, stands_for_all_rows
+from gradledger.gradient.tap import tap_input, tap_outputs
 from gradledger.gradient.unit import Unit
 
 #: What torch says where a whole graph was asked for.
@@ -59,14 +60,23 @@ class Capture:
         units: Which module captures which parameters.
         collect_passive: Whether gradients are collected where nothing is routed; depth weights are
             enforced either way.
+        substitute: Whether the sum of per-example gradients stands in for autograd's own weight
+            gradient, in modules for which that is a matrix product.
 
     Attributes:
         num_rows: Visits of the current micro-batch.
         is_paused: Whether nothing is collected right now, gradients that arrive included.
     """
 
-    def __init__(self, units: Sequence[Unit], *, collect_passive: bool = True) -> None:
+    def __init__(
+        self, units: Sequence[Unit], *, collect_passive: bool = True, substitute: bool = False
+    ) -> None:
         self._collect_passive = collect_passive
+        self._shelf = Shelf(keeps=collect_passive)
+        self._substituted = {
+            id(unit.module) for unit in units if substitute and unit.kind.name in SUBSTITUTED
+        }
+        self._links: dict[int, _Link] = {}
         self._units = {id(unit.module): unit for unit in units}
         self._handles: list[RemovableHandle] = []
         self._uses: dict[int, list[Use]] = {}
@@ -141,26 +151,37 @@ class Capture:
     def clear(self) -> None:
         """Forget the step."""
         self._uses, self._emitted, self._micro_batch = {}, {}, -1
+        self._shelf.clear()
 
     def _is_routed(self, unit: Unit) -> bool:
         return any(id(parameter) in self._weights for parameter in unit.names.values())
 
-    def _before(self, module: nn.Module, _args: Any) -> None:
-        """In routed mode, run the forward pass with detached parameters."""
+    def _before(self, module: nn.Module, args: Any) -> Any:
+        """Where autograd is not to give the gradients, run with detached parameters."""
         unit = self._units[id(module)]
         if not self._active or not torch.is_grad_enabled():
-            return
+            return None
         if unit.kind.wants_all_rows and draws_random(module):
             self._random[id(module)] = RandomState.now(module)
-        if self._is_routed(unit):
-            self._held[id(module)] = unit.names
-            for name, parameter in unit.names.items():
-                put_tensor(module, name, parameter.detach())
+        substitutes = id(module) in self._substituted
+        if not substitutes and not self._is_routed(unit):
+            return None
+        self._held[id(module)] = unit.names
+        for name, parameter in unit.names.items():
+            put_tensor(module, name, parameter.detach())
+        first = args[0] if args else None
+        if not substitutes or self._is_routed(unit) or not isinstance(first, Tensor):
+            return None
+        if not first.requires_grad:
+            return None  # A tap there would make autograd compute a gradient that nobody wants.
+        link = self._links[id(module)] = _Link()
+        return (tap_input(first, link.emit, list(unit.names.values())), *args[1:])
 
     def _after(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
         """Restore the parameters and put a tap behind the outputs."""
         held = self._held.pop(id(module), None)
         random = self._random.pop(id(module), None)
+        link = self._links.pop(id(module), None)
         for name, parameter in (held or {}).items():
             put_tensor(module, name, parameter)
         if not self._active or not torch.is_grad_enabled() or output is None:
@@ -187,15 +208,24 @@ class Capture:
             inputs = spread_over_rows(inputs, self.num_rows)
             outputs = spread_over_rows(outputs, self.num_rows)
         written = [Written.note(value) for value in outputs] if unit.kind.wants_all_rows else []
-        collector = _Collector(self, unit, inputs, written, random, routed=held is not None)
-        parameters = list(unit.names.values()) if held is not None else []
+        if link is not None:
+            # Without its history, which leads back to the tap and so to what the collector holds.
+            inputs = ((args[0].detach(), *args[1:]), kwargs)
+        routed = held is not None and link is None
+        substitutes = held is not None and not self._is_routed(unit)
+        collector = Collector(
+            self, unit, inputs, written, random, routed=routed, substitutes=substitutes
+        )
+        if link is not None:
+            link.collector = collector
+        parameters = list(unit.names.values()) if routed else []
         tapped = tap_outputs(outputs, collector, parameters)
         for index, value in zip(places, tapped, strict=True):
             leaves[index] = value
         return tree_unflatten(leaves, tree)
 
-    def collect(self, unit: Unit, call: Call) -> None:
-        """Turn one call with its output gradients into uses."""
+    def collect(self, unit: Unit, call: Call, *, hold: bool = False) -> None:
+        """Turn one call with its output gradients into uses; ``hold`` their gradients at once."""
         groups: dict[int, tuple[Tensor | None, list[str]]] = {}
         for name, parameter in unit.names.items():
             if not parameter.requires_grad:
@@ -214,86 +244,37 @@ class Capture:
                 continue
             with torch.no_grad(), self.paused():
                 restricted = (
-                    replace(call, rows=rows) if unit.kind.wants_all_rows else _permitted(call, rows)
+                    replace(call, rows=rows) if unit.kind.wants_all_rows else call.permitted(rows)
                 )
                 forms = unit.kind.forms(restricted, frozenset(names))
+                if hold:
+                    forms = {n: self._shelf.hold(f, unit.names[n].dtype) for n, f in forms.items()}
             for name, form in forms.items():
                 use = Use(self._micro_batch, form, rows, weights)
                 self._uses.setdefault(id(unit.names[name]), []).append(use)
 
-    def emit(self, unit: Unit, first_use: Mapping[str, int]) -> list[Tensor]:
-        """Return the routed gradient of each parameter from the uses added since ``first_use``."""
+    def emit(
+        self, unit: Unit, first_use: Mapping[str, int], *, remember: bool = True
+    ) -> list[Tensor]:
+        """Return the gradient of each parameter from the uses added since ``first_use``."""
         result = []
         for name, parameter in unit.names.items():
             total = torch.zeros_like(parameter)
             for use in self._uses.get(id(parameter), [])[first_use[name] :]:
                 total += use.form.total(use.weights).view_as(parameter)
-            seen = self._emitted.get(id(parameter))
-            self._emitted[id(parameter)] = total.clone() if seen is None else seen + total
+            if remember:
+                seen = self._emitted.get(id(parameter))
+                self._emitted[id(parameter)] = total.clone() if seen is None else seen + total
             result.append(total)
         return result
 
 
-class _Collector:
-    """The sink of one call: remembers what the module read until its gradient arrives."""
+class _Link:
+    """Joins the tap before a module with the collector behind it."""
 
-    def __init__(
-        self,
-        owner: Capture,
-        unit: Unit,
-        inputs: tuple[Any, Any],
-        written: Sequence[Written],
-        random: RandomState | None,
-        *,
-        routed: bool,
-    ) -> None:
-        self._owner, self._unit, self._routed = owner, unit, routed
-        (self._args, self._kwargs), self._written, self._random = inputs, written, random
-        self._versions = self._read_versions()
+    def __init__(self) -> None:
+        self.collector: Collector | None = None
 
-    def _read_versions(self) -> list[int]:
-        leaves = tree_flatten((self._args, self._kwargs))[0]
-        return [count_changes(leaf) for leaf in leaves if isinstance(leaf, Tensor)]
-
-    def __call__(self, grads: tuple[Tensor | None, ...]) -> list[Tensor]:
-        """Collect; in routed mode return the gradients of the unit's parameters."""
-        owner, unit = self._owner, self._unit
-        if owner.is_paused:
-            return []
-        if self._read_versions() != self._versions:
-            raise GradientError(
-                "G106",
-                observed="an input that was changed in place after the module read it",
-                expected="inputs that stay as they were until the backward pass",
-                where=unit.path or type(unit.module).__name__,
-                hint="replace the in-place operation, or name the module in unattributed=[...]",
-            )
-        first = {name: len(owner.uses(value)) for name, value in unit.names.items()}
-        if any(grad is not None for grad in grads):
-            owner.collect(
-                unit,
-                Call(
-                    unit.module,
-                    self._args,
-                    self._kwargs,
-                    grads,
-                    owner.num_rows,
-                    outputs=tuple(output.still() for output in self._written),
-                    random=self._random,
-                    path=unit.path,
-                ),
-            )
-        return owner.emit(unit, first) if self._routed else []
-
-
-def _permitted(call: Call, rows: Tensor | None) -> Call:
-    """Restrict a call to the rows that may contribute."""
-    if rows is None:
-        return call
-    return replace(
-        call,
-        args=select_rows(call.args, rows, call.num_rows),
-        kwargs=select_rows(call.kwargs, rows, call.num_rows),
-        output_grads=select_rows(call.output_grads, rows, call.num_rows),
-        num_rows=rows.numel(),
-    )
+    def emit(self) -> list[Tensor]:
+        """Return the gradients of the parameters."""
+        return [] if self.collector is None else self.collector.emit()

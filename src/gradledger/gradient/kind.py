@@ -7,13 +7,14 @@ the module's own parameters. Adding a kind is one file and one line in ``kinds.p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from torch import Tensor, nn
 
 from gradledger.gradient.again import RandomState
 from gradledger.gradient.form import Form
+from gradledger.gradient.rows import select_rows
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,18 @@ class Call:
     def output_grad(self) -> Tensor | None:
         """Gradient of the single output."""
         return self.output_grads[0]
+
+    def permitted(self, rows: Tensor | None) -> Call:
+        """Restrict the call to the rows that may contribute."""
+        if rows is None:
+            return self
+        return replace(
+            self,
+            args=select_rows(self.args, rows, self.num_rows),
+            kwargs=select_rows(self.kwargs, rows, self.num_rows),
+            output_grads=select_rows(self.output_grads, rows, self.num_rows),
+            num_rows=rows.numel(),
+        )
 
 
 class LayerKind(Protocol):

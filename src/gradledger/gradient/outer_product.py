@@ -50,6 +50,12 @@ class OuterProduct:
             return torch.mm(left[start].T, right[start]).view(1, -1)
         return torch.bmm(left[start:stop].mT, right[start:stop]).flatten(1)
 
+    def write(self, start: int, stop: int, out: Float[Tensor, "b P"]) -> None:
+        """Write rows ``start:stop`` into memory that is there."""
+        left, right = self._factors()
+        shape = (stop - start, left.shape[2], right.shape[2])
+        torch.bmm(left[start:stop].mT, right[start:stop], out=out.view(shape))
+
     def total(self, weights: Float[Tensor, " R"] | None) -> Float[Tensor, " P"]:
         """Return the weighted sum over rows as one matrix product."""
         left, right = self._factors()

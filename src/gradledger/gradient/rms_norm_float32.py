@@ -40,9 +40,21 @@ class Float32RMSNormKind:
         """Return the form of ``weight``."""
         if call.output_grad is None or "weight" not in names:
             return {}
-        normalised = _normalised(call.input.detach(), call.module)
-        product = normalised.to(call.output_grad.dtype) * call.output_grad
+        x, grads = call.input.detach(), call.output_grad
+        if x.dtype is torch.float32 and grads.dtype is torch.float32:
+            # xhat is x times one number per position: that number weighs the sum over positions.
+            products = split_rows(x * grads, call.num_rows, call.where)
+            sizes = split_rows(_inverse_size(x, call.module), call.num_rows, call.where)
+            return {"weight": Dense(torch.bmm(sizes.mT, products).squeeze(1))}
+        product = _normalised(x, call.module).to(grads.dtype) * grads
         return {"weight": Dense(split_rows(product, call.num_rows, call.where).sum(1))}
+
+
+def _inverse_size(x: Tensor, module: nn.Module) -> Tensor:
+    """Return what x is multiplied with to become xhat, one number per position."""
+    epsilon = float(module.variance_epsilon)  # type: ignore[arg-type]
+    size = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return torch.rsqrt(size.square_().div_(x.shape[-1]).add_(epsilon))
 
 
 def _normalised(x: Tensor, module: nn.Module) -> Tensor:

@@ -78,3 +78,32 @@ def _watch(output: Tensor, sink: Sink) -> bool:
 
 def _show(sink: Sink, grad: Tensor) -> None:
     sink((grad,))
+
+
+class InputTap(torch.autograd.Function):
+    """Identity on what a module reads, with parameters that receive what ``emit`` returns.
+
+    It runs in the backward pass once the module's own backward is done, so the gradient of the
+    output is known by then. The module alone sees the result, a view: no copy is made.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, emit: Callable[[], Sequence[Tensor | None]], value: Tensor, *_parameters: Tensor
+    ) -> Tensor:
+        """Pass the input through."""
+        ctx.emit = emit
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
+        """Return the gradient of the input unchanged, and those of the parameters."""
+        return (None, *grads, *ctx.emit())
+
+
+def tap_input(
+    value: Tensor, emit: Callable[[], Sequence[Tensor | None]], parameters: Sequence[Tensor]
+) -> Tensor:
+    """Put a tap before what a module reads; ``emit`` returns one gradient per parameter."""
+    tapped: Tensor = InputTap.apply(emit, value, *parameters)  # type: ignore[no-untyped-call]
+    return tapped

@@ -20,6 +20,7 @@ from gradledger.query import (
     stored_result,
     whatif,
 )
+from gradledger.report import AnswerPage
 from gradledger.schema import Intervention, Substitute, parts_of
 
 
@@ -142,6 +143,12 @@ class Counterfactuals:
                     resolved.intervention, loop, fresh=fresh, start=start, progress=progress
                 )
         return whatif(self._records, resolved, result, by=by, how=how)
+
+    def page_of(self, answer: Answer) -> AnswerPage:
+        """Return an answer as a page of its own, to ``write`` to a file; it loads nothing."""
+        records, end = self._records, self._records.end
+        digest = end.final_digest if end else None
+        return AnswerPage(answer, records.path.name, records.begin.run_id, digest)
 
     def _counterfactual(
         self,

@@ -27,8 +27,21 @@ def load_replay() -> Any:
     Raises:
         QueryError: torch is not installed. Code Q109.
     """
+    return _load("gradledger.replay")
+
+
+def load_adjoint() -> Any:
+    """Return what differentiates runs.
+
+    Raises:
+        QueryError: torch is not installed. Code Q109.
+    """
+    return _load("gradledger.replay.adjoint")
+
+
+def _load(name: str) -> Any:
     try:
-        return import_module("gradledger.replay")
+        return import_module(name)
     except ModuleNotFoundError as missing:
         raise QueryError(
             "Q109",

@@ -8,8 +8,6 @@ from typing import Any, Final
 
 from gradledger.errors import LogError, QueryError, ReplayError
 from gradledger.evidence import (
-    ERASURE_LIMITS,
-    Certified,
     Remains,
     Request,
     erased_before,
@@ -18,14 +16,13 @@ from gradledger.evidence import (
 )
 from gradledger.ledger.checks import Checks
 from gradledger.ledger.entry import load_replay
+from gradledger.ledger.erasure_answer import erasure_answer
 from gradledger.log import SigningKey, signing_key
 from gradledger.query import (
     MODEL_FILE,
     Answer,
-    Column,
     Records,
     Selection,
-    Table,
     as_filters,
     copies,
     named_rows,
@@ -153,7 +150,7 @@ class Erasures(Checks):
             )
         if place is not None:
             write_bytes_atomic(place, done.path.read_bytes())
-        return _answer(done, request, remains, denied, signer)
+        return erasure_answer(done, request, remains, denied, signer)
 
     def _exact(
         self, intervention: Remove, loop: Mapping[str, Any], progress: Any
@@ -229,77 +226,6 @@ def _free(out: str | Path | None) -> Path | None:
             hint="choose another name with --out: evidence is never overwritten",
         )
     return place
-
-
-def _answer(
-    done: Certified, request: Request, remains: Remains, denied: Path | None, signer: SigningKey
-) -> Answer:
-    predicate = done.record["predicate"]
-    replay, model = predicate["replay"], predicate["model"]
-    first = replay["first_affected_step"]
-    facts: dict[str, Any] = {
-        "examples erased": len(request.rows),
-        "visits without them": replay["num_affected_visits"],
-        "model differs from step": "none: they were never presented" if first is None else first,
-        "executed from the state after step": replay["start_step"],
-        "model": str(done.model),
-        "digest of the model": model["final_sha256"],
-        "certificate": str(done.path),
-        "leaf of the log": done.leaf,
-        "signed by": str(signer.verifier),
-        "removed": len(done.removed),
-    }
-    if request.earlier:
-        facts["erased earlier, and out of this model too"] = len(request.earlier)
-    if denied is not None:
-        facts["denied from now on by"] = str(denied)
-    return Answer(
-        question="erase",
-        title=f"Erased: {request.words}",
-        kind="truth",
-        measure="executed replay",
-        facts=facts,
-        tables=(_probes_table(predicate), _remains_table(done, remains)),
-        notes=ERASURE_LIMITS,
-    )
-
-
-def _probes_table(predicate: Mapping[str, Any]) -> Table:
-    rows = []
-    for probe in predicate["probes"]:
-        before, after = (
-            None if probe[side] is None else float(probe[side]) for side in ("recorded", "executed")
-        )
-        change = None if before is None or after is None else after - before
-        rows.append((probe["name"], before, after, change))
-    columns = (
-        Column("name", "observed"),
-        Column("recorded", "recorded run", "number"),
-        Column("executed", "without them", "number"),
-        Column("change", "change", "share"),
-    )
-    return Table("probes", "Behaviour: the two models", columns, tuple(rows))
-
-
-def _remains_table(done: Certified, remains: Remains) -> Table:
-    removed = frozenset(done.removed)
-    rows: list[tuple[Any, ...]] = []
-    for kind, names in (
-        ("state", remains.states),
-        ("model of a replay", remains.models),
-    ):
-        rows += [(kind, name, "removed" if name in removed else "still there") for name in names]
-    rows += [("same content", f"example {n}", "still in the model") for n in remains.copies]
-    for item in remains.runs:
-        parts = [f"{len(item.examples)} examples, {item.num_visits} visits"]
-        parts += ["descends from a state with them"] if item.descends else []
-        rows.append(("other run", item.path, f"{'; '.join(parts)} (by {item.searched})"))
-    columns = (
-        Column("kind", "what"),
-        Column("place", "where", wraps=True),
-        Column("found", "found", wraps=True),
-    )
-    return Table("remains", "What remains elsewhere", columns, tuple(rows))
 
 
 def _tell_nobody(step: int, num_steps: int) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from gradledger.errors import QueryError
 from gradledger.ledger.entry import load_loop, load_replay
 from gradledger.ledger.script import run_script
-from gradledger.query import Answer, Records, replayed
+from gradledger.query import Answer, Records, replayed, settled
 
 Progress = Callable[[int, int], None]
 
@@ -48,6 +49,39 @@ class Executions:
         task = {"name": "compare", "start": start, "tolerance": tolerance, "fresh": fresh}
         found = self._perform(task, progress, **loop)
         return replayed(self._records, found)
+
+    def settle(
+        self,
+        intervals: Sequence[tuple[int, int]] | None = None,
+        *,
+        key: str | Path | None = None,
+        progress: Progress | None = None,
+        **loop: Any,
+    ) -> Answer:
+        """Accounting: execute the run once more and book what each visit did over whole intervals.
+
+        A pass that was killed goes on at the last stored state that it had come to. Probes are
+        booked too where the loop brings them along.
+
+        Args:
+            intervals: Pairs (start, stop) of stored steps; by default the whole run.
+            key: Key file that signs the log, where it is signed; None takes that of the
+                environment variable ``GRADLEDGER_KEY``.
+            progress: Called after every step with its number and that of the last one.
+            loop: As for ``replay``.
+
+        Raises:
+            ReplayError: The run cannot be executed again, is settled already (R106), or the probes
+                are not those that were recorded (R121).
+            LogError: The log is signed, and the key is not the one that signs it. Code L136.
+        """
+        task = {
+            "name": "settle",
+            "intervals": None if intervals is None else [list(pair) for pair in intervals],
+            "key": None if key is None else str(key),
+        }
+        found = self._perform(task, progress, **loop)
+        return settled(self._records, found)
 
     def _perform(
         self,

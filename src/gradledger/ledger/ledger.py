@@ -11,6 +11,7 @@ from gradledger.ledger.browsing import Browsing
 from gradledger.ledger.erasure import Erasures
 from gradledger.ledger.filters import named_filters
 from gradledger.ledger.handover import Handover
+from gradledger.ledger.influences import Influences
 from gradledger.ledger.past import Past
 from gradledger.ledger.pieces import Pieces
 from gradledger.ledger.spot_checks import SpotChecks
@@ -31,11 +32,11 @@ from gradledger.query import (
     steps,
     trace,
 )
-from gradledger.report import AnswerPage, Report, make_report
+from gradledger.report import Report, make_report
 from gradledger.schema import RunBegin, RunEnd
 
 
-class Ledger(Browsing, Erasures, Handover, Past, Pieces, SpotChecks):
+class Ledger(Browsing, Erasures, Handover, Influences, Past, Pieces, SpotChecks):
     """View of a recorded run; what was sealed after it was opened is not seen.
 
     Only ``erase`` writes into the run; everything else leaves it as it is.
@@ -266,11 +267,6 @@ class Ledger(Browsing, Erasures, Handover, Past, Pieces, SpotChecks):
         """
         signed = signed_log_of(self.path)
         return make_report(self._records, self.path, kind, as_of=as_of, signed_log=signed)
-
-    def page_of(self, answer: Answer) -> AnswerPage:
-        """Return an answer as a page of its own, to ``write`` to a file; it loads nothing."""
-        digest = self.end.final_digest if self.end else None
-        return AnswerPage(answer, self.path.name, self.begin.run_id, digest)
 
     def close(self) -> None:
         """Let go of the files; nothing on disk changes."""

@@ -74,8 +74,10 @@ class Past:
         *,
         quorum: str | Path | None = None,
         witness: Sequence[str | Path] = (),
+        parent: Sequence[str | Path] = (),
         step: int | None = None,
         example: int | None = None,
+        processes: int | None = None,
     ) -> Report:
         """Integrity: check the log, every file, and everything that the records say of each other.
 
@@ -83,20 +85,30 @@ class Past:
             keys: Verifier keys that the log must be signed by, as text or in files, from elsewhere
                 than the run.
             quorum: File that says which witnesses must have cosigned.
-            witness: Folders of witnesses: what each saw last must be part of the log.
+            witness: Folders or URLs of witnesses, or files of quorum policies with URLs: what each
+                saw last must be part of the log. The key of a URL is in ``keys`` or the quorum.
+            parent: Runs that may be the one that this was forked from, besides those beside it.
             step: Check only the log, and what concerns this step.
             example: Check only the log and the files, and what concerns this example.
+            processes: How many read files; None takes one per core where there is enough to read.
 
         Returns:
             A report: ``is_clean``, ``findings`` with codes and places, ``to_dict``.
 
         Raises:
-            LogError: L101 a key, L151 the quorum file.
+            LogError: L101 a key, L151 the quorum file, L141 or L190 a witness cannot be asked.
             QueryError: Q110 argument.
             StorageError: S113 a file cannot be read.
         """
         return verify_run(
-            self._records.path, keys, quorum=quorum, witness=witness, step=step, example=example
+            self._records.path,
+            keys,
+            quorum=quorum,
+            witness=witness,
+            parent=parent,
+            step=step,
+            example=example,
+            processes=processes,
         )
 
     def states(self, *, check: bool = True) -> Answer:

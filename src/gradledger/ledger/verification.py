@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from gradledger.errors import LogError, QueryError
 from gradledger.evidence import check_erasures
-from gradledger.log import LogReader, QuorumPolicy, VerifierKey, has_log
+from gradledger.log import (
+    HttpWitness,
+    KeyKind,
+    LogReader,
+    QuorumPolicy,
+    VerifierKey,
+    has_log,
+    is_url,
+    witnesses_at,
+)
 from gradledger.report import SignedLog
-from gradledger.verify import Report, Scope, check_answer, check_run
+from gradledger.verify import (
+    OnProgress,
+    Progress,
+    Report,
+    Scope,
+    check_answer,
+    check_run,
+    untold,
+)
 
 
 def verify_run(
@@ -19,10 +36,12 @@ def verify_run(
     *,
     quorum: str | Path | None = None,
     witness: Sequence[str | Path] = (),
+    parent: Sequence[str | Path] = (),
     step: int | None = None,
     example: int | None = None,
     answer: str | Path | None = None,
-    on_progress: Callable[[str], None] = lambda _: None,
+    processes: int | None = None,
+    on_progress: OnProgress = untold,
 ) -> Report:
     """Check everything that can be checked without executing anything; needs no torch.
 
@@ -31,18 +50,24 @@ def verify_run(
         keys: Verifier keys that the log must be signed by, as text or in files, from elsewhere than
             the run.
         quorum: File that says which witnesses must have cosigned.
-        witness: Folders of witnesses: what each saw last must be part of the log.
+        witness: Folders of witnesses, URLs of witnesses, or files of quorum policies that name
+            both URLs and keys: what each saw last must be part of the log. The key of a witness at
+            a URL stands among ``keys`` or in the quorum file.
+        parent: Runs that may be the one that this was forked from; those beside it are tried too.
         step: Check only the log, and what concerns this step.
         example: Check only the log and the files, and what concerns this example.
         answer: File of an answer to a challenge, to be compared with the record too.
-        on_progress: Told in a few words what is checked next.
+        processes: How many read files; None takes one per core where there is enough to read.
+        on_progress: Told what is checked, and how many bytes of files lie behind.
 
     Returns:
         All findings; what is wrong is a finding, never an exception.
 
     Raises:
-        LogError: A key (L101) or the quorum file (L151) cannot be read.
-        QueryError: Both a step and an example are given, or a negative number. Code Q110.
+        LogError: A key (L101) or the quorum file (L151) cannot be read, or a witness cannot be
+            asked (L141, L190).
+            A process died (L193).
+        QueryError: Both a step and an example are given, or a number that is too small. Code Q110.
         StorageError: A file cannot be read, so that nothing can be said. Code S113.
     """
     given = [number for number in (step, example) if number is not None]
@@ -53,20 +78,28 @@ def verify_run(
             expected="one of them, from 0",
             where="verify",
         )
+    if processes is not None and processes < 1:
+        raise QueryError(
+            "Q110", observed=f"{processes} processes", expected="1 or more", where="verify"
+        )
+    given_keys = [_key(key) for key in keys]
+    policy = QuorumPolicy.read(Path(quorum)) if quorum is not None else None
     report = check_run(
         Path(run_dir),
-        [_key(key) for key in keys],
-        QuorumPolicy.read(Path(quorum)) if quorum is not None else None,
-        witnessed=[Path(folder) for folder in witness],
+        [key for key in given_keys if key.kind is KeyKind.LOG],
+        policy,
+        witnessed=[found for place in witness for found in _witnesses(place, given_keys, policy)],
+        parents=[Path(place) for place in parent],
         scope=Scope(step, example),
+        processes=processes,
         on_progress=on_progress,
     )
     if not given:
-        on_progress("certificates of erasure")
+        on_progress(Progress("certificates of erasure"))
         found = check_erasures(Path(run_dir))
         report = replace(report, findings=(*report.findings, *found))
     if answer is not None:
-        on_progress("answer")
+        on_progress(Progress("answer"))
         compared = check_answer(Path(run_dir), Path(answer))
         report = replace(report, findings=(*report.findings, *compared))
     return report
@@ -86,6 +119,19 @@ def signed_log_of(run_dir: Path) -> SignedLog | None:
     found = check_run(run_dir)
     wrong = tuple(str(finding) for finding in found.findings if not finding.is_notice)
     return SignedLog(found.origin, found.num_leaves, found.root, found.signers, wrong)
+
+
+def _witnesses(
+    place: str | Path, keys: Sequence[VerifierKey], policy: QuorumPolicy | None
+) -> Sequence[Path | HttpWitness]:
+    """Return what a place stands for: a folder, a witness at a URL, or those of a policy."""
+    if not is_url(str(place)):
+        return [Path(place)] if not Path(place).is_file() else witnesses_at(place, ())
+    listed = policy.urls if policy else {}
+    known = (
+        [policy.witnesses[name] for name, url in listed.items() if url == place] if policy else []
+    )
+    return witnesses_at(place, known or keys)
 
 
 def _key(given: str | Path | VerifierKey) -> VerifierKey:

@@ -65,6 +65,18 @@ class CosignRequest:
         return CosignRequest(old_size, tuple(proof), Checkpoint.parse(rest))
 
 
+class RefusedError(LogError):
+    """A witness that refuses.
+
+    Attributes:
+        status: Status that the protocol names, such as 409.
+        last_size: Tree size that it cosigned last, where it says so.
+    """
+
+    status: int = 0
+    last_size: int | None = None
+
+
 class Cosigner(Protocol):
     """Whatever cosigns: a directory, or a client of a witness elsewhere."""
 
@@ -108,26 +120,45 @@ def cosigned_head(reader: LogReader, witness: Cosigner) -> Checkpoint:
     head = reader.checkpoint
     if head.note is None:
         raise refusal(403, "an unsigned log", "a checkpoint signed by the log")
-    old_size = witness.last_size(head.origin)
-    if old_size > head.size:
-        raise refusal(409, f"tree size {head.size}", f"{old_size} or more, which the witness saw")
-    request = CosignRequest(old_size, tuple(reader.consistency_proof(old_size)), head)
+    answer = _ask(reader, head, witness)
+    own = witness.verifier
     note = head.note
-    for signature in witness.cosign(request):
+    given = [item for item in answer if (item.name, item.key_id) == (own.name, own.key_id)]
+    for signature in given:
         note = note.with_signature(signature)
-    if not note.verify([witness.verifier]):
-        raise refusal(502, "an answer without its cosignature", str(witness.verifier))
+    if not given or not note.verify([own]):
+        raise refusal(502, "an answer without its cosignature", str(own))
     head = replace(head, note=note)
     write_head(reader.log_dir, head)
     return head
 
 
-def refusal(status: int, observed: str, expected: str) -> LogError:
+def refusal(
+    status: int, observed: str, expected: str, *, last_size: int | None = None
+) -> RefusedError:
     """Return the error of a witness that refuses, with the status that its protocol names."""
-    return LogError(
+    error = RefusedError(
         "L141",
         observed=f"{observed} (status {status})",
         expected=expected,
         where="witness",
         hint="if the log was restored from an old copy, find the newest one before going on",
     )
+    error.status, error.last_size = status, last_size
+    return error
+
+
+def _ask(reader: LogReader, head: Checkpoint, witness: Cosigner) -> Sequence[NoteSignature]:
+    """Ask a witness; once more where it says which size it saw last."""
+    old_size = witness.last_size(head.origin)
+    while True:
+        if old_size > head.size:
+            expected = f"{old_size} or more, which the witness saw"
+            raise refusal(409, f"tree size {head.size}", expected, last_size=old_size)
+        proof = tuple(reader.consistency_proof(old_size))
+        try:
+            return witness.cosign(CosignRequest(old_size, proof, head))
+        except RefusedError as error:
+            if error.last_size is None or error.last_size <= old_size:
+                raise
+            old_size = error.last_size

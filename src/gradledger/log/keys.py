@@ -78,6 +78,16 @@ class VerifierKey:
         """Return the same key under another name, as one that signs for several logs has."""
         return replace(self, name=check_name(name, "name of a key"))
 
+    def vouching_for(self, origin: str) -> VerifierKey | None:
+        """Return the key under a log's origin, if it may sign there; else None.
+
+        It may for the origin that it is named as and for those below it: whoever signs as
+        ``example.org/lab`` signs the log ``example.org/lab/RUN``.
+        """
+        if origin == self.name or origin.startswith(f"{self.name}/"):
+            return self.named(origin)
+        return None
+
     def holds(self, signature: bytes, text: bytes) -> bool:
         """Whether a signature of a note's text is by this key."""
         if self.kind is KeyKind.LOG:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Any, Final
 
 from gradledger.errors import InputError, StorageError
@@ -34,6 +35,7 @@ DIFFERENCE_CODES: Final[dict[str, str]] = {
 }
 
 _LEFT_OUT: Final = frozenset({MANIFEST_NAME, LOCK_NAME, PRIVATE_FOLDER, LOG_FOLDER})
+_NONE: Final[Mapping[str, tuple[int, str]]] = MappingProxyType({})
 _CHUNK_BYTES: Final = 1 << 20
 _HEX_DIGITS: Final = frozenset("0123456789abcdef")
 
@@ -99,11 +101,14 @@ def write_manifest(run_dir: Path) -> str:
     return write_json(run_dir / MANIFEST_NAME, record)
 
 
-def check_manifest(run_dir: Path) -> list[Difference]:
+def check_manifest(
+    run_dir: Path, digests: Mapping[str, tuple[int, str]] = _NONE
+) -> list[Difference]:
     """Compare every file of a run with its manifest.
 
     Args:
         run_dir: The run.
+        digests: Length and SHA-256 of files that were digested just now, and need not be again.
 
     Returns:
         All differences, sorted by place; empty where there is none.
@@ -128,6 +133,8 @@ def check_manifest(run_dir: Path) -> list[Difference]:
             continue
         if path not in found:
             differences.append(Difference("missing", path, "no file", _shown(entry)))
+        elif digests.get(path) == (entry.num_bytes, entry.sha256):
+            continue
         elif (seen := file_entry(run_dir, path, entry.num_bytes)) != entry:
             differences.append(Difference("altered", path, _shown(seen), _shown(entry)))
     differences += [

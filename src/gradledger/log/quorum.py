@@ -7,7 +7,7 @@ Source:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -33,12 +33,14 @@ class QuorumPolicy:
         witnesses: Name in the policy -> key.
         groups: Name -> how many members must have cosigned, and the members.
         quorum: Name of the witness or group that decides; ``none`` asks for no cosignature.
+        urls: Name of a witness -> where it is asked, for those that say so.
     """
 
     logs: tuple[VerifierKey, ...]
     witnesses: dict[str, VerifierKey]
     groups: dict[str, tuple[int, tuple[str, ...]]]
     quorum: str
+    urls: dict[str, str] = field(default_factory=dict)
 
     def objection(self, checkpoint: Checkpoint) -> str | None:
         """Return why a checkpoint does not meet the policy; None where it does."""
@@ -96,7 +98,11 @@ class QuorumPolicy:
         if reading.quorum is None:
             reading.refuse("no quorum line", "one line 'quorum NAME'")
         return QuorumPolicy(
-            tuple(reading.logs), reading.witnesses, reading.groups, str(reading.quorum)
+            tuple(reading.logs),
+            reading.witnesses,
+            reading.groups,
+            str(reading.quorum),
+            reading.urls,
         )
 
 
@@ -109,6 +115,7 @@ class _Reading:
         self.witnesses: dict[str, VerifierKey] = {}
         self.groups: dict[str, tuple[int, tuple[str, ...]]] = {}
         self.quorum: str | None = None
+        self.urls: dict[str, str] = {}
         self._members: set[str] = set()
 
     def take(self, words: list[str], number: int) -> None:
@@ -145,6 +152,8 @@ class _Reading:
         if any(key.public == other.public for other in self.witnesses.values()):
             self.refuse("a witness's key twice", "each once")
         self.witnesses[words[1]] = key
+        if len(words) == _WITNESS_WORDS[1]:
+            self.urls[words[1]] = words[3]
 
     def _group(self, words: list[str]) -> None:
         if len(words) < _MIN_GROUP_WORDS:

@@ -21,6 +21,7 @@ from gradledger.canon import (
     read_leaf,
 )
 from gradledger.errors import InputError, LogError
+from gradledger.log.hashed_rows import hash_segment
 from gradledger.log.receipt import Receipt
 from gradledger.merkle import (
     HASH_BYTES,
@@ -56,18 +57,18 @@ def segment_leaf(run_dir: Path, run_id: str, sealed: SealedSegment) -> SegmentLe
     Raises:
         StorageError: The segment cannot be read. Codes S114 and S115.
     """
-    layout, hashes = hash_rows(Path(run_dir) / sealed.name)
+    found = hash_segment(Path(run_dir) / sealed.name)
     return SegmentLeaf(
         run_id=run_id,
         files=(FileDigest(sealed.name, sealed.num_bytes, sealed.sha256),),
         table=sealed.name.rpartition("/")[0],
-        num_rows=len(hashes),
+        num_rows=found.num_rows,
         min_step=sealed.min_step,
         max_step=sealed.max_step,
         row_format=ROW_FORMAT,
-        row_bytes=layout.row_bytes,
-        columns_sha256=layout.columns_sha256,
-        inner_root=root_hash(hashes).hex(),
+        row_bytes=found.layout.row_bytes,
+        columns_sha256=found.layout.columns_sha256,
+        inner_root=found.inner_root.hex(),
         segment_format=SEGMENT_FORMAT,
     )
 

@@ -6,18 +6,21 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from gradledger.log.fork import FORK_RECORD, parse_fork
 from gradledger.log.manifest import file_entry, list_files
+from gradledger.log.receipt import Receipt
 from gradledger.log.rows import segment_leaf
 from gradledger.schema import (
     TABLES,
     FileDigest,
+    ForkLeaf,
     Leaf,
     PolicyLeaf,
     ResumeLeaf,
     RunBeginLeaf,
     StateLeaf,
 )
-from gradledger.segment import orphan_folder, read_json, segment_files, segment_of
+from gradledger.segment import cannot_read, orphan_folder, read_json, segment_files, segment_of
 
 BEGIN_RECORD: Final = "run.json"
 STATE_RECORD: Final = "state.json"
@@ -45,6 +48,8 @@ def missing_leaves(
         yield RunBeginLeaf(run_id=run_id, files=files, recorded_at=moment)
         if begin["policy"]:
             yield _policy_leaf(run_dir, begin)
+    if (run_dir / FORK_RECORD).is_file() and FORK_RECORD not in named:
+        yield _fork_leaf(run_dir, run_id)
     yield from _resume_leaves(run_dir, run_id, named)
     for table in TABLES:
         for path in segment_files(run_dir, table):
@@ -109,6 +114,26 @@ def _policy_leaf(run_dir: Path, begin: Mapping[str, Any]) -> PolicyLeaf:
         policy_id=policy["id"],
         policy_version=str(policy["version"]),
         policy_sha256=policy["digest"],
+    )
+
+
+def _fork_leaf(run_dir: Path, run_id: str) -> ForkLeaf:
+    path = run_dir / FORK_RECORD
+    try:
+        fork = parse_fork(path.read_bytes())
+    except OSError as error:
+        raise cannot_read(path, error) from error
+    head = Receipt.parse(fork.receipt.encode()).checkpoint
+    return ForkLeaf(
+        run_id=run_id,
+        files=file_digests(run_dir, [FORK_RECORD]),
+        recorded_at=fork.forked_at,
+        parent_run_id=fork.parent_run_id,
+        parent_origin=fork.parent_origin,
+        parent_size=head.size,
+        parent_root=head.root.hex(),
+        step=fork.step,
+        state_sha256=fork.state_sha256,
     )
 
 

@@ -16,7 +16,9 @@ from typing import Any, Final
 from gradledger.canon import leaf_bytes, read_leaf
 from gradledger.errors import InputError
 from gradledger.log.commitments import seal_commitments
+from gradledger.log.cosigning import Cosigner
 from gradledger.log.description import DESCRIPTION_NAME, LOG_FOLDER
+from gradledger.log.head import HISTORY_FOLDER
 from gradledger.log.keys import SigningKey
 from gradledger.log.manifest import list_files
 from gradledger.log.rows import segment_leaf
@@ -170,6 +172,8 @@ class RunLog:
     def add_end(self) -> None:
         """Append the end of the run, and before it every file that no other leaf names.
 
+        Those are also the checkpoints before the last one: none can be taken away unseen.
+
         Raises:
             StorageError: A file cannot be read, or the disk refuses. Codes S112 and S113.
         """
@@ -182,7 +186,7 @@ class RunLog:
             for path, odd in list_files(self.run_dir)
             if not odd and path not in {*self._named, _END} and not path.startswith(_UNSEALED)
         ]
-        for part in parts_of(rest):
+        for part in parts_of([*rest, *self._earlier_heads()]):
             self._append(
                 FilesLeaf(
                     run_id=self.run_id, files=file_digests(self.run_dir, part), recorded_at=moment
@@ -197,6 +201,20 @@ class RunLog:
                 final_sha256=str(end["final_digest"]),
             )
         )
+
+    def _earlier_heads(self) -> list[str]:
+        """Return the checkpoints before the last one: they are not cosigned any more, or changed.
+
+        Later checkpoints cover what they said, but not who cosigned them, and when.
+        """
+        folder = self.run_dir / LOG_FOLDER / HISTORY_FOLDER
+        sizes = (int(path.name) for path in folder.iterdir() if path.name.isdecimal())
+        names = (
+            f"{LOG_FOLDER}/{HISTORY_FOLDER}/{size}"
+            for size in sorted(sizes)
+            if size < self._log.checkpoint.size
+        )
+        return [name for name in names if name not in self._named]
 
     def add_derived(self, what: str, sealed: Iterable[SealedSegment]) -> None:
         """Append tables that were computed after the end of the run, behind a leaf that says so.
@@ -214,6 +232,10 @@ class RunLog:
     def publish(self) -> None:
         """Put everything under a checkpoint; see ``Log.publish``."""
         self._log.publish()
+
+    def cosign(self, witness: Cosigner) -> None:
+        """Have a witness cosign the last checkpoint; see ``cosign_log``."""
+        self._log.cosign(witness)
 
     def close(self) -> None:
         """Let go of the log; leaves that were not published wait."""

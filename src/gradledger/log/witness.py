@@ -28,7 +28,8 @@ class DirectoryWitness:
     Args:
         folder: Where it remembers; made if it lacks. One folder per witness key.
         key: A witness's key.
-        log_keys: Keys of the logs that it knows, each under its log's origin.
+        log_keys: Keys of the logs that it knows. Each vouches for the origin that it is named as,
+            and for those below it: the key ``example.org/lab`` for ``example.org/lab/RUN``.
 
     Raises:
         LogError: The key is not a witness's. Code L136.
@@ -85,9 +86,14 @@ class DirectoryWitness:
             if request.old_size > head.size:
                 raise refusal(400, f"the old size {request.old_size}", f"at most {head.size}")
             if request.old_size != last.size:
-                raise refusal(409, f"the old size {request.old_size}", f"{last.size}, seen last")
+                observed, expected = f"the old size {request.old_size}", f"{last.size}, seen last"
+                raise refusal(409, observed, expected, last_size=last.size)
             if head.size == last.size and head.root != last.root:
-                raise refusal(409, f"the root {head.root.hex()}", f"{last.root.hex()}, seen before")
+                observed, expected = (
+                    f"the root {head.root.hex()}",
+                    f"{last.root.hex()}, seen before",
+                )
+                raise refusal(409, observed, expected, last_size=last.size)
             flaw = check_consistency(last.size, head.size, request.proof, last.root, head.root)
             if flaw:
                 raise refusal(422, str(flaw), f"an extension of size {last.size}")
@@ -98,7 +104,8 @@ class DirectoryWitness:
 
     def _check_signature(self, request: CosignRequest) -> None:
         head = request.checkpoint
-        keys = [key for key in self._log_keys if key.name == head.origin]
+        vouching = (key.vouching_for(head.origin) for key in self._log_keys)
+        keys = [key for key in vouching if key is not None]
         if not keys:
             raise refusal(404, f"the log {head.origin}", "a log that this witness knows")
         try:

@@ -15,6 +15,7 @@ from gradledger.merkle.hashes import (
     root_hash,
 )
 from gradledger.merkle.proofs import NodeReader, consistency_proof, inclusion_proof, tree_root
+from gradledger.merkle.root_stream import RootStream
 from gradledger.merkle.sorted_tree import (
     AbsenceProof,
     Neighbour,
@@ -46,6 +47,7 @@ __all__ = [
     "Frontier",
     "Neighbour",
     "NodeReader",
+    "RootStream",
     "TileId",
     "absence_proof",
     "check_absence",

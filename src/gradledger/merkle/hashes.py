@@ -10,6 +10,7 @@ Source:
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Iterable
 from typing import Final
 
@@ -40,11 +41,8 @@ def leaf_hashes(rows: Buffer, row_bytes: int) -> list[bytes]:
         rows: All leaves, ``row_bytes`` each.
         row_bytes: Width of a leaf, at least 1.
     """
-    content, sha256 = memoryview(rows).cast("B"), hashlib.sha256
-    return [
-        sha256(_LEAF + content[start : start + row_bytes]).digest()
-        for start in range(0, len(content), row_bytes)
-    ]
+    sha256, cut = hashlib.sha256, struct.Struct(f"{row_bytes}s").iter_unpack
+    return [sha256(_LEAF + row).digest() for (row,) in cut(memoryview(rows).cast("B"))]
 
 
 def root_hash(hashes: Iterable[bytes]) -> bytes:
@@ -58,7 +56,8 @@ def root_hash(hashes: Iterable[bytes]) -> bytes:
         return EMPTY_ROOT
     while len(level) > 1:
         odd = level[-1:] if len(level) % 2 else []
-        pairs = zip(level[::2], level[1::2], strict=False)
+        sides = iter(level)  # taken twice: every second one, without copies
+        pairs = zip(sides, sides, strict=False)
         level = [sha256(_NODE + left + right).digest() for left, right in pairs]
         level += odd
     return level[0]

@@ -9,6 +9,7 @@ from gradledger.query.commitments import find_content, keyed_values, sources_of
 from gradledger.query.compare import compare
 from gradledger.query.content import item_digest, read_items
 from gradledger.query.decide import decide, decisions
+from gradledger.query.derivatives import needed_derivatives, stored_behaviours
 from gradledger.query.diff import diff
 from gradledger.query.effects import effects
 from gradledger.query.estimators import ESTIMATORS, HOW
@@ -17,6 +18,7 @@ from gradledger.query.exclude import exclude
 from gradledger.query.first_use import first_use
 from gradledger.query.follow import UNITS, follow
 from gradledger.query.inert import inert
+from gradledger.query.influence import influence
 from gradledger.query.info import info
 from gradledger.query.intervention import OPERATIONS, Resolved, Selection, as_filters, resolve
 from gradledger.query.matrix import matrix
@@ -51,6 +53,7 @@ from gradledger.query.sampled_removals import (
     stored_check,
 )
 from gradledger.query.selection import DECISION_KEYS, metadata_columns, selected_examples, words
+from gradledger.query.settled import settled
 from gradledger.query.states import states, thinned
 from gradledger.query.steps import steps
 from gradledger.query.stored_states import stored_steps
@@ -107,12 +110,14 @@ __all__ = [
     "first_use",
     "follow",
     "inert",
+    "influence",
     "info",
     "item_digest",
     "keyed_values",
     "matrix",
     "metadata_columns",
     "named_rows",
+    "needed_derivatives",
     "open_records",
     "orphans",
     "other_models",
@@ -128,11 +133,13 @@ __all__ = [
     "runs",
     "search_runs",
     "selected_examples",
+    "settled",
     "simulate_policy",
     "sources_of",
     "states",
     "states_after",
     "steps",
+    "stored_behaviours",
     "stored_check",
     "stored_result",
     "stored_steps",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gradledger.query.estimate import Estimate, estimate, estimated_nats
+from gradledger.query.influence import predicted_changes
 from gradledger.query.records import Records
 from gradledger.schema import Intervention
 
@@ -47,6 +48,15 @@ ESTIMATORS: Final[dict[str, Estimator]] = {
             leaves_out="clip factors, second moments and all other gradients stay as they were",
             groups=estimate,
             probes=estimated_nats,
+        ),
+        Estimator(
+            name="adjoint",
+            kind="prediction",
+            method="derivatives of behaviours by the weights of visits through the recorded run, "
+            "stored by influence, times the change of the weights",
+            leaves_out="whatever bends on the way: influence says how far they can be believed",
+            groups=lambda _records, _intervention: {},
+            probes=predicted_changes,
         ),
     )
 }

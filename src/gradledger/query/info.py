@@ -56,6 +56,7 @@ def _facts(records: Records) -> dict[str, Any]:
         "policy": begin.policy or "none: everything was admitted unchecked",
         "optimizer": begin.optimizer,
         "opening balance": begin.opening_balance,
+        **_fork(records),
         "balance": _balance(records),
         "displacement": [f"{item.start + 1} to {item.stop}" for item in all_intervals(records)]
         or "not settled",
@@ -76,6 +77,14 @@ def _facts(records: Records) -> dict[str, Any]:
     if begin.notes:
         facts["notes"] = begin.notes
     return facts
+
+
+def _fork(records: Records) -> dict[str, Any]:
+    """Say which state of which run this one began with; nothing where it is no fork."""
+    said = records.begin.settings.get("fork")
+    if not said:
+        return {}
+    return {"forked from": f"run {said['run_id']} after step {said['step']}, log {said['origin']}"}
 
 
 def _log(records: Records) -> str:

@@ -7,13 +7,15 @@ records, and the same question gives the same bits every time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 import duckdb
+import pyarrow as pa
 
 from gradledger.errors import QueryError
 from gradledger.query.documents import read_begin, read_end, read_profiles, read_resumes
@@ -64,6 +66,7 @@ class Records:
         files: Parquet files per relation, in the order in which they were sealed.
         threads: Threads of the query engine.
         resumes: Resumes of the run, in order.
+        tables: What queries read besides the run, see ``beside``.
         copies: Folder of sorted copies; None where none are wanted.
     """
 
@@ -73,6 +76,7 @@ class Records:
     files: dict[str, tuple[Path, ...]]
     threads: int = 1
     resumes: tuple[Resume, ...] = ()
+    tables: dict[str, pa.Table] = field(default_factory=dict, compare=False, repr=False)
     copies: Path | None = None
 
     @property
@@ -129,11 +133,23 @@ class Records:
             QueryError: Q102 where a table cannot be read.
         """
         try:
-            return self.connection.cursor().execute(sql, list(values)).fetchall()
+            cursor = self.connection.cursor()
+            for name, rows in self.tables.items():
+                cursor.register(name, rows)
+            return cursor.execute(sql, list(values)).fetchall()
         except _OWN_MISTAKES:
             raise
         except duckdb.Error as error:
             raise damaged(self.path, error) from error
+
+    @contextmanager
+    def beside(self, name: str, rows: pa.Table) -> Iterator[None]:
+        """Let queries read a table of our own under a name, as long as the context is open."""
+        self.tables[name] = rows
+        try:
+            yield
+        finally:
+            del self.tables[name]
 
     def close(self) -> None:
         """Close the connection; nothing on disk changes."""

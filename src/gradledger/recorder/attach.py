@@ -62,6 +62,8 @@ def observe(
     later: Sequence[str] = (),
     accept_coupled: bool,
     measure_visits: bool,
+    update_norms: bool = False,
+    substitute: bool = False,
 ) -> Observation:
     """Survey the model and prepare the books; nothing is attached yet.
 
@@ -77,10 +79,16 @@ def observe(
     refuse_sparse(
         model, [value for group in grouping.groups for value in group.parameters.values()]
     )
-    capture = Capture(found.units, collect_passive=measure_visits)
+    capture = Capture(found.units, collect_passive=measure_visits, substitute=substitute)
     uncaptured = [name for name, _ in grouping.coverage.unattributed]
     booker = Booker(
-        grouping.groups, optimizer, family, capture, uncaptured, measure_visits=measure_visits
+        grouping.groups,
+        optimizer,
+        family,
+        capture,
+        uncaptured,
+        measure_visits=measure_visits,
+        update_norms=update_norms,
     )
     blocks = {name: place for place, name in enumerate(grouping.blocks)}
     return Observation(

@@ -20,8 +20,9 @@ from torch import Tensor, optim
 from torch.utils.hooks import RemovableHandle
 
 from gradledger.gradient import Capture
+from gradledger.gradient.again import count_changes
 from gradledger.recorder.checks import refuse_infinite, refuse_leak, refuse_unbooked
-from gradledger.recorder.gap_noise import with_gap_noise
+from gradledger.recorder.group_books import book_group
 from gradledger.recorder.groups import Group
 from gradledger.recorder.guards import refuse_sparse_gradient
 from gradledger.recorder.norms import tensor_norms
@@ -29,15 +30,7 @@ from gradledger.recorder.scaling import overflowed
 from gradledger.recorder.sketching import Sketcher
 from gradledger.recorder.tracked import Tracked, param_groups_of, track
 from gradledger.recorder.visits import TensorVisits, measure_visits
-from gradledger.update import (
-    Family,
-    GroupLines,
-    Realised,
-    Scratch,
-    clip_factor,
-    measure_untouched,
-)
-from gradledger.update import measure as measure_lines
+from gradledger.update import Family, Realised, Scratch, clip_factor, same_bits
 
 
 @dataclass(frozen=True)
@@ -46,7 +39,8 @@ class StepBooks:
 
     Attributes:
         rows: Rows of the books table.
-        measures: ``align``, ``gnorm``, ``unorm``: one row per visit, one column per group.
+        measures: ``align``, ``gnorm``, and ``unorm`` where asked for: one row per visit, one
+            column per group.
     """
 
     rows: list[dict[str, Any]]
@@ -65,8 +59,9 @@ class Booker:
         uncaptured: Iterable[str],
         *,
         measure_visits: bool = True,
+        update_norms: bool = False,
     ) -> None:
-        self._measure_visits = measure_visits
+        self._measure_visits, self._update_norms = measure_visits, update_norms
         left_out = set(uncaptured)
         self._optimizer, self._family, self.capture = optimizer, family, capture
         self._groups_of = param_groups_of(optimizer)
@@ -83,7 +78,8 @@ class Booker:
         self.last_rows: list[dict[str, Any]] = []  # Of the step that was booked last.
         self.sketcher: Sketcher | None = None
         self.loss_scale = 1.0  # Of this step; gradient norms are booked without it.
-        self._holds_before = self._holds_after = False
+        self._holds_after = False
+        self._stood: list[int] | None = None
         self._handles: dict[int, RemovableHandle] = {}
         self.watch()
 
@@ -119,12 +115,14 @@ class Booker:
         refuse_unbooked(self._optimizer, entries, where)
         if not overflowed(self._optimizer):  # A fused step knows of it, and changes nothing.
             refuse_infinite(entries, where)
+        # A write between the beginning of the step and the update is none of the update's.
+        held = self._stood == [count_changes(entry.parameter) for entry in entries]
         for entry in entries:
             if id(entry.parameter) in routed:
                 refuse_leak(entry, self.capture.emitted(entry.parameter), where)
             if self._keep_raw and not entry.has_raw:
                 entry.raw.zero_()  # Gradients that are zeros, not None, and had no backward pass.
-            if not self._holds_before:
+            if not held:
                 entry.theta_before.copy_(entry.parameter)
             if not self._measure_visits:
                 continue
@@ -144,28 +142,29 @@ class Booker:
             sizes: Visits of each micro-batch.
             routed: ``id`` of every tensor that was routed in this step.
         """
+        self._holds_after, self._stood = False, None
         if not self._measure_visits:
             self.last_rows = self._delta_rows(step, routed)
             return StepBooks(self.last_rows, {})
         num_visits, num_groups = sum(sizes), len(self.groups)
-        matrices = {
-            name: np.zeros((num_visits, num_groups)) for name in ("align", "gnorm", "unorm")
-        }
+        names = ("align", "gnorm", "unorm") if self._update_norms else ("align", "gnorm")
+        matrices = {name: np.zeros((num_visits, num_groups)) for name in names}
         rows = []
         for place, (group, entries) in enumerate(zip(self.groups, self.tracked, strict=True)):
-            lines, cash_norms = GroupLines(), np.zeros(num_visits)
-            for entry in entries:
-                self._book_tensor(entry, sizes, lines, place, matrices, cash_norms)
-            visit_norms = float(np.sqrt(cash_norms).sum())
+            booked = book_group(self, entries, sizes, self._scratch, scaled=self._update_norms)
+            if self.sketcher is not None:
+                self.sketcher.add_group(self, place, entries, sizes)
+            for name in names:
+                matrices[name][:, place] = getattr(booked, name)
             rows.append(
-                lines.row(
+                booked.lines.row(
                     step=step,
                     group=group.record.group,
-                    visit_norms=visit_norms,
+                    visit_norms=booked.visit_norms,
                     routed=any(id(entry.parameter) in routed for entry in entries),
                 )
             )
-        for name in ("gnorm", "unorm"):
+        for name in names[1:]:
             np.sqrt(matrices[name], out=matrices[name])
         matrices["gnorm"] /= self.loss_scale
         self.last_rows = rows
@@ -175,23 +174,24 @@ class Booker:
     def parameters_stand(self) -> bool:
         """Compare all parameters with how the last step left them; False where that is not held.
 
-        Only at level ``decisions``, where their copy is then that from before the next update too.
+        Where they stand, the copy of them is that from before the next update too.
         """
         entries = [entry for group in self.tracked for entry in group]
-        self._holds_before = self._holds_after and all(
-            torch.equal(entry.theta_before, entry.parameter) for entry in entries
-        )
-        return self._holds_before
+        self._stood = None
+        if self._holds_after and all(
+            same_bits(entry.theta_before, entry.parameter) for entry in entries
+        ):
+            self._stood = [count_changes(entry.parameter) for entry in entries]
+        return self._stood is not None
 
     @torch.no_grad()
     def hold_parameters(self) -> None:
-        """Keep what a step at level ``decisions`` left, to compare it when the next one begins."""
-        if not self._measure_visits:
-            entries = [entry for group in self.tracked for entry in group]
-            torch._foreach_copy_(
-                [entry.theta_before for entry in entries], [entry.parameter for entry in entries]
-            )
-            self._holds_after = True
+        """Keep what a step left, to compare it when the next one begins."""
+        entries = [entry for group in self.tracked for entry in group]
+        torch._foreach_copy_(
+            [entry.theta_before for entry in entries], [entry.parameter for entry in entries]
+        )
+        self._holds_after = True
 
     def _delta_rows(self, step: int, routed: frozenset[int]) -> list[dict[str, Any]]:
         """Book deltas alone, for the level ``decisions``."""
@@ -199,7 +199,6 @@ class Booker:
         # In place: fresh memory for the differences took four times as long. Signs do not matter.
         deltas = [entry.theta_before for entry in tensors]
         torch._foreach_sub_(deltas, [entry.parameter for entry in tensors])
-        self._holds_after = self._holds_before = False
         norms = iter(tensor_norms(deltas).double().tolist())
         rows = []
         for group, entries in zip(self.groups, self.tracked, strict=True):
@@ -215,49 +214,6 @@ class Booker:
                 }
             )
         return rows
-
-    def _book_tensor(
-        self,
-        entry: Tracked,
-        sizes: Sequence[int],
-        lines: GroupLines,
-        place: int,
-        matrices: dict[str, NDArray[np.float64]],
-        cash_norms: NDArray[np.float64],
-    ) -> None:
-        """Add one tensor to the books of its group."""
-        realised = self.realise(entry)
-        if realised is None:
-            theta_after = entry.parameter.detach()
-            lines.add(measure_untouched(entry.theta_before, theta_after, self._scratch))
-            return
-        visits = None
-        if entry.captured:
-            delta = entry.parameter - entry.theta_before
-            visits = self.measure(entry, sizes, realised, realised.entry_weights(delta))
-        tensor_lines = measure_lines(
-            realised,
-            entry.account,
-            theta_before=entry.theta_before,
-            theta_after=entry.parameter.detach(),
-            g_raw=entry.raw,
-            g_used=self.gradient(entry),
-            captured=None if visits is None else visits.total,
-            scratch=self._scratch,
-        )
-        if visits is not None:
-            kappa = tensor_lines.kappa
-            cash_squares = (realised.cash_factor * kappa) ** 2 * visits.scaled
-            tensor_lines = with_gap_noise(
-                tensor_lines, entry, self.capture, realised, visits, cash_squares
-            )
-            matrices["align"][:, place] += kappa * visits.dots[0]
-            matrices["gnorm"][:, place] += visits.squared
-            matrices["unorm"][:, place] += kappa**2 * visits.scaled
-            cash_norms += cash_squares
-            if self.sketcher is not None:
-                self.sketcher.add(place, entry, self.capture.uses, sizes, realised, kappa)
-        lines.add(tensor_lines)
 
     def realise(self, entry: Tracked) -> Realised | None:
         """Return the realised law of a tensor after the step; None where it was skipped."""
@@ -275,11 +231,16 @@ class Booker:
         return clip_factor(self.gradient(entry), entry.raw)[0]
 
     def measure(
-        self, entry: Tracked, sizes: Sequence[int], realised: Realised, *directions: Tensor
+        self,
+        entry: Tracked,
+        sizes: Sequence[int],
+        realised: Realised,
+        *directions: Tensor,
+        scaled: bool = False,
     ) -> TensorVisits:
         """Measure the visits of this step on one tensor, see ``measure_visits``."""
         uses = self.capture.uses(entry.parameter)
-        return measure_visits(uses, entry, sizes, realised, *directions)
+        return measure_visits(uses, entry, sizes, realised, *directions, scaled=scaled)
 
     def clear(self) -> None:
         """Forget the gradients of the step."""

@@ -1,13 +1,17 @@
-"""What the begin record says of the policy and the optimizer."""
+"""What the begin record says of policy, profiles, optimizer and opening balance."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch import optim
+from torch import nn, optim
 
-from gradledger.policy import Policy
+from gradledger.policy import Policy, resolve_profile
 from gradledger.recorder.attach import Observation
+from gradledger.recorder.states import state_name
+from gradledger.recorder.weights import FULL
+from gradledger.state.torch_state import model_digest
 
 
 def describe_policy(policy: Policy | None) -> dict[str, Any]:
@@ -31,4 +35,24 @@ def describe_optimizer(optimizer: optim.Optimizer, seen: Observation) -> dict[st
             }
             for group in optimizer.param_groups
         ],
+    }
+
+
+def describe_profiles(policy: Policy | None, blocks: Sequence[str]) -> dict[str, list[float]]:
+    """Return the weights of every depth profile, one per block; the full one is always there.
+
+    Raises:
+        PolicyError: A profile names a block that the model lacks. Code P142.
+    """
+    profiles = policy.profiles if policy is not None else {}
+    resolved = {name: resolve_profile(profile, blocks) for name, profile in profiles.items()}
+    return {FULL: [1.0] * len(blocks), **resolved}
+
+
+def describe_opening(opening: Mapping[str, Any] | None, model: nn.Module) -> dict[str, Any]:
+    """Return the opening balance: what the caller says of the model, and its digest."""
+    return {
+        **dict(opening or {"source": "not stated"}),
+        "state": state_name(0),
+        "state_digest": model_digest(model),
     }

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from gradledger.native import compiled_passes
+
 
 def read_environment(model: nn.Module) -> dict[str, Any]:
     """Return versions, threads, device kinds and determinism flags."""
@@ -24,6 +26,7 @@ def read_environment(model: nn.Module) -> dict[str, Any]:
         "torch_threads": torch.get_num_threads(),
         "torch_interop_threads": torch.get_num_interop_threads(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "passes": "torch" if compiled_passes() is None else "compiled",
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
         "default_dtype": str(torch.get_default_dtype()).removeprefix("torch."),
         "devices": devices,

@@ -10,21 +10,27 @@ from typing import Any, Final
 
 from torch import nn, optim
 
-from gradledger.errors import InputError, StorageError
-from gradledger.log import SigningKey, describe_log, signing_key
-from gradledger.policy import Policy, load_policy, resolve_profile
+from gradledger.log import Cosigner, SigningKey, describe_log, signing_key, write_fork
+from gradledger.policy import Policy, load_policy
 from gradledger.probe import Probe, check_probes
 from gradledger.recorder.admit import Admitter
 from gradledger.recorder.attach import Observation, observe
 from gradledger.recorder.behaviours import Behaviours
-from gradledger.recorder.describe import describe_optimizer, describe_policy
+from gradledger.recorder.describe import (
+    describe_opening,
+    describe_optimizer,
+    describe_policy,
+    describe_profiles,
+)
 from gradledger.recorder.environment import read_environment
+from gradledger.recorder.fork import Parent
+from gradledger.recorder.log_keeper import LogKeeper, named_witnesses
 from gradledger.recorder.named_replay import named_replay
 from gradledger.recorder.recorder import Recorder
+from gradledger.recorder.refusals import check_choice, refuse_content
 from gradledger.recorder.resume import (
     Resumption,
     is_begun,
-    is_unborn,
     match_begin,
     read_recorded,
 )
@@ -33,10 +39,8 @@ from gradledger.recorder.schedule import StateSchedule
 from gradledger.recorder.sink import Sealing, Sink
 from gradledger.recorder.sketching import Sketcher, Sketching
 from gradledger.recorder.stand_in import call_of
-from gradledger.recorder.weights import FULL
 from gradledger.schema import FORMAT, RunBegin
 from gradledger.segment import RunLock, ensure_folder, write_bytes_atomic
-from gradledger.state.torch_state import model_digest
 
 LEVELS: Final = ("decisions", "shares", "sketch")
 ON_IMBALANCE: Final = ("flag", "strict")
@@ -57,6 +61,7 @@ def record(
     accept_coupled: bool = False,
     verify_content: bool = True,
     update_norms: bool = False,
+    substitute: bool = False,
     state_every: int | None = None,
     state_keep: int | None = None,
     probes: Sequence[Probe] = (),
@@ -72,6 +77,8 @@ def record(
     replay: str | None = None,
     replay_arguments: Mapping[str, Any] | None = None,
     key: SigningKey | str | Path | None = None,
+    witnesses: Sequence[Cosigner] | str | Path = (),
+    fork: str | None = None,
 ) -> Recorder:
     """Begin a run: book every change that the optimizer makes to the model.
 
@@ -93,6 +100,8 @@ def record(
         accept_coupled: Go on although rows influence each other; the record is marked.
         verify_content: Digest the items of a data set at admission and compare at every visit.
         update_norms: Book the norm of every accrual entry too (a third column per group).
+        substitute: Let the sum of the per-example gradients stand in for autograd's own weight
+            gradient of linear and convolution layers: cheaper, and equal to rounding only.
         state_every: Store the model state every so many steps; 0 for first and last only. None:
             every 50, thinned to ``state_keep``.
         state_keep: States that stay between the first and the last at most: as the run gets
@@ -114,9 +123,11 @@ def record(
         replay: ``"package.module:function"``, which returns what builds and trains this run again:
             ``(build, train)`` or ``(build, train, observe)``. Noted, not called.
         replay_arguments: Keyword arguments of that function; values that JSON knows.
-        key: Key file that signs the log of the run, made by ``gradledger key generate``; None takes
-            the file that the environment variable ``GRADLEDGER_KEY`` names, and signs nothing
-            where there is none.
+        key: Key file that signs the log, made by ``gradledger key generate``; None takes the file
+            that ``GRADLEDGER_KEY`` names in the environment, and signs nothing where it is unset.
+        witnesses: Who cosigns the log when it is opened and closed: a quorum policy with URLs.
+        fork: ``"RUN@STEP"``: begin with the model, optimizer and random numbers that another run
+            stored after a step; the log names it and proves that it had logged them.
 
     Returns:
         The recorder, attached.
@@ -127,24 +138,28 @@ def record(
             state that can be used (S104).
         InputError: A setting is not allowed (I104), or a probe cannot be followed (I131 to I133).
         UpdateError: The optimizer cannot be booked.
-        LogError: The key cannot be read (L101, L102), or is not the one that signs the log of a
-            run that goes on (L136).
+        LogError: The key cannot be read (L101, L102) or is not the log's (L136); a witness refuses
+            (L141) or cannot be asked (L190); there is no such state to fork from (L192).
         PolicyError: The policy cannot be read, or a profile names a block that the model lacks.
     """
     given = {k: v for k, v in locals().items() if k not in ("run_dir", "model", "optimizer")}
     examined: Recorder | None = call_of(run_dir, model, optimizer, given)
     if examined is not None:
         return examined
-    _check_choice("level", level, LEVELS)
-    _check_choice("on_imbalance", on_imbalance, ON_IMBALANCE)
+    check_choice("level", level, LEVELS)
+    check_choice("on_imbalance", on_imbalance, ON_IMBALANCE)
+    if substitute:
+        check_choice("level", level, LEVELS[1:])
     behaviours = Behaviours(Path(run_dir), check_probes(probes), probe_weights_every)
     schedule = StateSchedule.of(state_every, state_keep)
     named = named_replay(replay, replay_arguments)
-    signer = signing_key(key)
+    signer, asked = signing_key(key), named_witnesses(witnesses)
+    moment = now or datetime.now(UTC)
+    parent = Parent(fork, moment.isoformat()) if fork is not None else None
     run_dir, run_id = Path(run_dir), secrets.token_hex(16)
     going_on = resume and is_begun(run_dir)
     if not going_on:
-        _refuse_content(run_dir, resume=resume)
+        refuse_content(run_dir, resume=resume)
     loaded = load_policy(policy) if isinstance(policy, str | Path) else policy
     seen = observe(
         model,
@@ -154,13 +169,10 @@ def record(
         later=later,
         accept_coupled=accept_coupled,
         measure_visits=level != "decisions",
+        update_norms=update_norms,
+        substitute=substitute,
     )
     behaviours.check(model, [name for group in seen.grouping.groups for name in group.parameters])
-    blocks = seen.grouping.blocks
-    profiles = {FULL: [1.0] * len(blocks)}
-    for name, profile in loaded.profiles.items() if loaded is not None else ():
-        profiles[name] = resolve_profile(profile, blocks)
-    moment = now or datetime.now(UTC)
     settings = {
         "unattributed": list(unattributed),
         **({"later": list(later)} if later else {}),
@@ -168,6 +180,7 @@ def record(
         "accept_coupled": accept_coupled,
         "verify_content": verify_content,
         "update_norms": update_norms,
+        "substitute": substitute,
         "state_every": schedule.every,
         "state_keep": schedule.keep,
         "probes": behaviours.records(),
@@ -175,10 +188,14 @@ def record(
         "seal_rows": seal_rows,
         "seal_steps": seal_steps,
         "seal_seconds": seal_seconds,
-        "profiles": profiles,
+        "profiles": describe_profiles(loaded, seen.grouping.blocks),
         "groups": None if groups is None else dict(groups),
         "replay": named,
+        "fork": parent and parent.to_dict(),
     }
+    if parent is not None and not going_on:
+        parent.load(model, optimizer, seen.booker)
+        opening = opening or parent.opening()
     begin = RunBegin(
         format=FORMAT,
         run_id=run_id,
@@ -190,11 +207,7 @@ def record(
         coverage=seen.grouping.coverage,
         optimizer=describe_optimizer(optimizer, seen),
         policy=describe_policy(loaded),
-        opening_balance={
-            **dict(opening or {"source": "not stated"}),
-            "state": "states/step=0",
-            "state_digest": model_digest(model),
-        },
+        opening_balance=describe_opening(opening, model),
         seeds=dict(seeds or {}),
         environment=read_environment(model),
         settings=settings,
@@ -214,7 +227,8 @@ def record(
         policy=loaded,
         moment=moment,
         behaviours=behaviours,
-        signer=signer,
+        log=LogKeeper(run_dir, signer, asked),
+        parent=parent,
     )
 
 
@@ -229,7 +243,8 @@ def _start(
     policy: Policy | None,
     moment: datetime,
     behaviours: Behaviours,
-    signer: SigningKey | None,
+    log: LogKeeper,
+    parent: Parent | None,
 ) -> Recorder:
     """Take the run's lock and begin it, or go on with it; whatever fails lets go of the lock."""
     settings = begin.settings
@@ -238,12 +253,14 @@ def _start(
     try:
         resumption = None
         if going_on:
-            begin = match_begin(read_recorded(run_dir, signer), begin, run_dir)
+            begin = match_begin(read_recorded(run_dir, log.signer), begin, run_dir)
             moment = datetime.fromisoformat(begin.created_at)
             resumption = Resumption(run_dir, settings)
         elif policy is not None:
             path = run_dir / "policies" / f"{policy.digest}.yaml"
             write_bytes_atomic(path, policy.text.encode())
+        if parent is not None and not going_on:
+            write_fork(run_dir, parent.fork)
         if "sketching" in settings:
             wanted = Sketching.of(settings["sketching"], begin.run_id)
             sink.sketcher = seen.booker.sketcher = Sketcher.of(wanted, seen.grouping.groups)
@@ -263,38 +280,10 @@ def _start(
             StateSchedule(settings["state_every"], settings["state_keep"]),
             lock,
             behaviours=behaviours,
-            signer=signer,
+            log=log,
             resumption=resumption,
         )
         return seen.recorder(*watched, journal)
     except BaseException:
         lock.release()
         raise
-
-
-def _refuse_content(run_dir: Path, *, resume: bool) -> None:
-    """Refuse a directory with content; a run that died while it was opened may be begun again."""
-    if not run_dir.exists() or (run_dir.is_dir() and not any(run_dir.iterdir())):
-        return
-    if resume and run_dir.is_dir() and is_unborn(run_dir):
-        return
-    raise StorageError(
-        "S101",
-        observed=f"{run_dir} with content",
-        expected="a run that was cut off, or a directory that is empty or does not exist"
-        if resume
-        else "a directory that does not exist yet, or is empty",
-        where="gl.record",
-        hint="choose another directory; runs are never overwritten, and one that was cut off goes "
-        "on with resume=True",
-    )
-
-
-def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise InputError(
-            "I104",
-            observed=f"{name}={value!r}",
-            expected="one of " + ", ".join(repr(choice) for choice in allowed),
-            where="gl.record",
-        )

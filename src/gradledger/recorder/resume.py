@@ -51,8 +51,10 @@ FOLDER: Final = "resumes"
 FREE_SETTINGS: Final = frozenset(
     {"state_every", "state_keep", "seal_rows", "seal_steps", "seal_seconds"}
 )
+#: What settings were in runs that began before there was a choice.
+_ADDED: Final = {"substitute": False}
 #: What lies in the directory of a run that died before its opening state was stored.
-_BEFORE_OPENING: Final = frozenset({"run.json", "run.lock", "policies", "states"})
+_BEFORE_OPENING: Final = frozenset({"fork.json", "run.json", "run.lock", "policies", "states"})
 _BEGIN: Final = ("level", "on_imbalance", "groups", "blocks", "coverage", "policy", "seeds")
 
 
@@ -104,7 +106,8 @@ def match_begin(recorded: Mapping[str, Any], asked: RunBegin, run_dir: Path) -> 
     for name in ("family", "class"):
         pairs[f"optimizer {name}"] = (now["optimizer"][name], recorded["optimizer"][name])
     for name in sorted((now["settings"].keys() | recorded["settings"].keys()) - FREE_SETTINGS):
-        pairs[f"setting {name}"] = (now["settings"].get(name), recorded["settings"].get(name))
+        before = recorded["settings"].get(name, _ADDED.get(name))
+        pairs[f"setting {name}"] = (now["settings"].get(name), before)
     for name, (found, expected) in pairs.items():
         if found != expected:
             raise StorageError(

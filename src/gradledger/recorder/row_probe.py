@@ -9,7 +9,7 @@ show a change in the first visit's rows alone.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,7 +31,6 @@ class RowProbe:
 
     def __init__(self, model: nn.Module, units: Sequence[Unit]) -> None:
         self._model, self.units = model, units
-        self._seen: dict[int, list[Tensor]] = {}
 
     def run(self, args: Any, kwargs: Mapping[str, Any], num_rows: int) -> dict[str, str]:
         """Repeat the forward pass twice, unchanged and with the first row replaced.
@@ -49,40 +48,51 @@ class RowProbe:
             return {}
         if not self._rows_in((args, kwargs), num_rows):
             return {"": f"no input of the model with {num_rows} visits on its first axis"}
-        before = self._forward(args, kwargs)
+        before: dict[int, list[Tensor]] = {}
+        self._forward(args, kwargs, lambda unit, x: _keep(before, unit, x))
         changed_args, changed_kwargs = tree_map(
             lambda leaf: _replace_first(leaf, num_rows), (args, dict(kwargs))
         )
-        after = self._forward(changed_args, changed_kwargs)
         findings: dict[str, str] = {}
-        for unit in self.units:
-            pairs = zip(
-                before.get(id(unit.module), ()), after.get(id(unit.module), ()), strict=False
-            )
-            for old, new in pairs:
-                axis = row_axis(unit.module)
-                if reason := _mixed(_rows_to_front(old, axis), _rows_to_front(new, axis), num_rows):
-                    findings[unit.path] = reason
-                elif _same_for_all_visits(old, new, num_rows):
-                    findings[unit.path] = (
-                        f"an input of shape {tuple(old.shape)} that holds positions, not visits; "
-                        "give it a first axis of one, such as positions[None]"
-                    )
-        return findings
+
+        def compare(unit: Unit, new: Tensor) -> None:
+            """Compare with the first pass at once, and let go of what that one read."""
+            if not before.get(id(unit.module)):
+                return
+            old, axis = before[id(unit.module)].pop(0), row_axis(unit.module)
+            if reason := _mixed(_rows_to_front(old, axis), _rows_to_front(new, axis), num_rows):
+                findings[unit.path] = reason
+            elif _same_for_all_visits(old, new, num_rows):
+                findings[unit.path] = (
+                    f"an input of shape {tuple(old.shape)} that holds positions, not visits; "
+                    "give it a first axis of one, such as positions[None]"
+                )
+
+        self._forward(changed_args, changed_kwargs, compare)
+        # In the order of the model, whichever module ran first.
+        return {u.path: findings[u.path] for u in self.units if u.path in findings}
 
     @staticmethod
     def _rows_in(values: Any, num_rows: int) -> bool:
         return any(_entries_per_row(leaf, num_rows) > 0 for leaf in tree_flatten(values)[0])
 
-    def _forward(self, args: Any, kwargs: Mapping[str, Any]) -> dict[int, list[Tensor]]:
-        """Run forward without autograd; leave random numbers and buffers as they were."""
-        seen: dict[int, list[Tensor]] = {}
+    def _forward(
+        self, args: Any, kwargs: Mapping[str, Any], seen: Callable[[Unit, Tensor], None]
+    ) -> None:
+        """Run forward without autograd; leave random numbers and buffers as they were.
+
+        Args:
+            args: Positional arguments.
+            kwargs: Keyword arguments.
+            seen: Gets every unit with the first tensor that it reads, in order of the calls.
+        """
+        units = {id(unit.module): unit for unit in self.units}
 
         def note(module: nn.Module, inputs: Any, named: Any) -> None:
             leaves = tree_flatten((inputs, named))[0]
             first = next((leaf for leaf in leaves if isinstance(leaf, Tensor)), None)
             if first is not None:
-                seen.setdefault(id(module), []).append(first.detach().clone())
+                seen(units[id(module)], first.detach())
 
         handles = [
             unit.module.register_forward_pre_hook(note, with_kwargs=True) for unit in self.units
@@ -93,7 +103,10 @@ class RowProbe:
         finally:
             for handle in handles:
                 handle.remove()
-        return seen
+
+
+def _keep(before: dict[int, list[Tensor]], unit: Unit, value: Tensor) -> None:
+    before.setdefault(id(unit.module), []).append(value.clone())
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradledger.errors import BooksError, StorageError
-from gradledger.log import SigningKey, write_manifest
+from gradledger.log import write_manifest
 from gradledger.recorder.admit import Admitter
 from gradledger.recorder.behaviours import Behaviours
 from gradledger.recorder.examples import AdmittedDataset
@@ -50,7 +50,7 @@ class RunJournal:
         schedule: When model states are stored, and which stay.
         lock: Held while the run is written.
         behaviours: Measures the probes.
-        signer: Key that signs the log; None where nobody does.
+        log: Writes the log.
         resumption: Where the run was cut off before.
     """
 
@@ -64,14 +64,14 @@ class RunJournal:
         lock: RunLock,
         *,
         behaviours: Behaviours,
-        signer: SigningKey | None = None,
+        log: LogKeeper,
         resumption: Resumption | None = None,
     ) -> None:
         self._resumption, self._waiting, self._due = resumption, False, False
         self.run_dir, self.begin, self.totals = run_dir, begin, Totals()
         self._admitter, self._sink = admitter, sink
         self._schedule, self._lock = schedule, lock
-        self._behaviours, self._log = behaviours, LogKeeper(run_dir, signer)
+        self._behaviours, self._log = behaviours, log
         self._fingerprint = ""
         self._counts: WriteCounts = ()
         self._before: dict[str, str] = {}
@@ -146,12 +146,9 @@ class RunJournal:
         self._rows, self._measures = [], {}
 
     def _fingerprint_before(self, recorder: Recorder) -> str:
-        """Read the state again; at level ``decisions`` only where something may have changed."""
-        if (
-            self.begin.level == "decisions"
-            and recorder.booker.parameters_stand()
-            and self._counts == write_counts(recorder.model, recorder.optimizer)
-        ):
+        """Read the state again only where something may have changed."""
+        counts = write_counts(recorder.model, recorder.optimizer)
+        if recorder.booker.parameters_stand() and self._counts == counts:
             return self._fingerprint
         return training_fingerprint(recorder.model, recorder.optimizer)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from fnmatch import fnmatchcase
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
@@ -24,6 +24,9 @@ from gradledger.recorder.groups import Group
 from gradledger.recorder.tracked import Tracked
 from gradledger.state import Projection
 from gradledger.update import Realised
+
+if TYPE_CHECKING:
+    from gradledger.recorder.booking import Booker
 
 __all__ = ["SIZES", "Sketcher", "Sketching"]
 
@@ -161,6 +164,16 @@ class Sketcher:
             self._stride *= 2
         self._sums = {place: torch.zeros(num_visits, self.settings.size) for place in self.wanted}
         return True
+
+    def add_group(
+        self, booker: Booker, place: int, entries: Sequence[Tracked], sizes: Sequence[int]
+    ) -> None:
+        """Add the entries of all visits on the tensors of a group."""
+        for entry in entries if place in self._sums else ():
+            realised = booker.realise(entry)
+            if realised is not None and entry.captured:
+                kappa = booker.clip_factor(entry)
+                self.add(place, entry, booker.capture.uses, sizes, realised, kappa)
 
     def add(
         self,

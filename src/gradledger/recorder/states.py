@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from gradledger.recorder.booking import Booker
 from gradledger.state.torch_state import LoadedState, load_state, restore_rng, save_state
 from gradledger.update import Account
 
@@ -66,7 +67,15 @@ def restore(folder: Path, recorder: Recorder) -> LoadedState:
             been changed then.
     """
     loaded = load_state(folder, recorder.model, recorder.optimizer)
-    for entries in recorder.booker.tracked:
+    restore_accounts(recorder.booker, loaded)
+    _restore_gradients(recorder, set(loaded.position.get("gradients", ())))
+    recorder.objects.expect(loaded.position.get("objects", {}), loaded.extra, folder)
+    return loaded
+
+
+def restore_accounts(booker: Booker, loaded: LoadedState) -> None:
+    """Give every parameter the accounts that were stored with a state."""
+    for entries in booker.tracked:
         for entry in entries:
             kept = {
                 name: loaded.extra[f"{entry.name}/{name}"]
@@ -75,9 +84,6 @@ def restore(folder: Path, recorder: Recorder) -> LoadedState:
             }
             entry.account = Account.from_tensors(kept, entry.parameter)
             entry.before = None
-    _restore_gradients(recorder, set(loaded.position.get("gradients", ())))
-    recorder.objects.expect(loaded.position.get("objects", {}), loaded.extra, folder)
-    return loaded
 
 
 def proceed(folder: Path, recorder: Recorder) -> None:

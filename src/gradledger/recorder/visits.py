@@ -26,13 +26,14 @@ class TensorVisits:
     Attributes:
         dots: Inner product of the booked gradient with each direction, K x V.
         squared: Squared norm of the booked gradient, V.
-        scaled: Squared norm times the squared update rate, V.
+        scaled: Squared norm times the squared update rate, V; None where it was not asked for and
+            takes a pass of its own.
         total: Sum of the booked gradients, shape of the tensor, in the format of the lines.
     """
 
     dots: NDArray[np.float64]
     squared: NDArray[np.float64]
-    scaled: NDArray[np.float64]
+    scaled: NDArray[np.float64] | None
     total: Tensor
 
 
@@ -42,6 +43,7 @@ def measure_visits(
     sizes: Sequence[int],
     realised: Realised,
     *directions: Tensor,
+    scaled: bool = False,
 ) -> TensorVisits:
     """Measure every visit's booked gradient on one tensor.
 
@@ -53,6 +55,7 @@ def measure_visits(
         sizes: Visits of each micro-batch.
         realised: The realised law of the step.
         directions: Vectors of the tensor's shape to take inner products with.
+        scaled: Whether norms under the update rate are wanted even at the price of a pass.
     """
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(int)
     flat = [direction.reshape(1, -1) for direction in directions]
@@ -61,28 +64,31 @@ def measure_visits(
     factor, scale = realised.incurred_factor, realised.gradient_scale
     transform = None if realised.mixing is None else partial(_mixed, realised, entry.raw.shape)
     dots = np.zeros((len(directions), offsets[-1]))
-    squared, scaled = np.zeros(offsets[-1]), np.zeros(offsets[-1])
-    total = torch.zeros(entry.raw.numel(), dtype=compute, device=entry.raw.device)
+    squared, lengths = np.zeros(offsets[-1]), np.zeros(offsets[-1])
+    complete = True
+    total: Tensor | None = None
     by_micro_batch: dict[int, list[Use]] = {}
     for use in uses:
         by_micro_batch.setdefault(use.micro_batch, []).append(use)
     for number, together in by_micro_batch.items():
         rows, forms = together[0].rows, [use.form for use in together]
         weights = together[0].weights
-        if weights is None:
-            weights = stacked.new_ones(forms[0].num_rows)
-        weights = weights.to(compute)
-        measured = measure(
-            forms, weights, stacked, 1.0 if scale is None else scale.reshape(-1), transform
-        )
+        if weights is not None:
+            weights = weights.to(compute)
+        rate = 1.0 if scale is None else scale.reshape(-1)
+        measured = measure(forms, weights, stacked, rate, transform, scaled=scaled)
         places = (
             np.arange(offsets[number], offsets[number + 1])
             if rows is None
             else offsets[number] + rows.cpu().numpy()
         )
-        _scatter(measured, weights, places, dots, squared, scaled)
-        total += measured.total
-    return TensorVisits(dots, squared, scaled * factor**2, total.view_as(entry.raw))
+        complete &= measured.scaled_squared_norms is not None
+        _scatter(measured, weights, places, dots, squared, lengths)
+        total = measured.total if total is None else total + measured.total
+    if total is None:
+        total = torch.zeros(entry.raw.numel(), dtype=compute, device=entry.raw.device)
+    norms = lengths * factor**2 if complete else None
+    return TensorVisits(dots, squared, norms, total.view_as(entry.raw))
 
 
 def _mixed(realised: Realised, shape: torch.Size, rows: Tensor) -> Tensor:
@@ -92,14 +98,15 @@ def _mixed(realised: Realised, shape: torch.Size, rows: Tensor) -> Tensor:
 
 def _scatter(
     measured: Measured,
-    weights: Tensor,
+    weights: Tensor | None,
     places: NDArray[np.int64],
     dots: NDArray[np.float64],
     squared: NDArray[np.float64],
     scaled: NDArray[np.float64],
 ) -> None:
     """Put measured rows at their visits, times their depth weights."""
-    depth = weights.double().cpu().numpy()
+    depth = 1.0 if weights is None else weights.double().cpu().numpy()
     dots[:, places] = measured.dots.cpu().numpy() * depth
     squared[places] = measured.squared_norms.cpu().numpy() * depth**2
-    scaled[places] = measured.scaled_squared_norms.cpu().numpy() * depth**2
+    if measured.scaled_squared_norms is not None:
+        scaled[places] = measured.scaled_squared_norms.cpu().numpy() * depth**2

@@ -78,6 +78,11 @@ class Behaviours:
         self._lines: list[tuple[Any, ...]] = []
         self._intervals: list[tuple[Any, ...]] = []
 
+    @property
+    def num_active(self) -> int:
+        """Intervals that the current step lies in."""
+        return len(self._active)
+
     def begin(self, recorder: Recorder, step: int) -> int:
         """Enter the intervals that begin with this step."""
         self._active = []

@@ -43,6 +43,11 @@ class Displacement:
         extra = {f"share_{number}": "float64" for number in self._numbers}
         self._visits = SegmentWriter(run.run_dir, "displacement/visits", extra)
 
+    @property
+    def num_active(self) -> int:
+        """Intervals that the current step lies in."""
+        return len(self._active)
+
     def begin(self, recorder: Recorder, step: int) -> int:  # noqa: ARG002 - part of Target
         """Note the intervals that the step lies in."""
         self._active = [

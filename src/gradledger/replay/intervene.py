@@ -212,8 +212,16 @@ def refuse_inexact(run: RecordedRun, intervention: Intervention) -> None:
     Raises:
         ReplayError: Parameters lack capture (R131), or rows influence each other (R132).
     """
-    if not plan_of(run, intervention).weights:
-        return
+    if plan_of(run, intervention).weights:
+        refuse_partial(run)
+
+
+def refuse_partial(run: RecordedRun) -> None:
+    """Refuse runs in which the weight of an example does not say all that it did.
+
+    Raises:
+        ReplayError: Parameters lack capture (R131), or rows influence each other (R132).
+    """
     coverage = run.begin["coverage"]
     if coverage["num_captured"] < coverage["num_updated"]:
         percent = _FULL_COVERAGE_PERCENT * coverage["num_captured"] / coverage["num_updated"]

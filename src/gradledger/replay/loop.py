@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from gradledger.errors import InputError, ReplayError
+from gradledger.probe import Probe
 from gradledger.replay.rerun import Build, Train
 from gradledger.state import read_arrays
 from gradledger.state.torch_state import array_tensor, model_tensors, preserved_rng
@@ -22,6 +23,9 @@ Observables = Mapping[str, Observable] | Callable[[frozenset[int]], Mapping[str,
 #: Prompt -> what writes the text of a model that follows it; must not depend on random numbers.
 Generators = Mapping[str, Callable[[nn.Module], str]]
 
+#: Probes of a run, supplied again; or what builds them.
+Probes = Sequence[Probe] | Callable[[], Sequence[Probe]]
+
 
 @dataclass(frozen=True)
 class TrainingLoop:
@@ -32,12 +36,14 @@ class TrainingLoop:
         train: The training loop that was recorded; it does not close the recorder.
         observe: Figures of the final model, by name; evaluated without gradients in eval mode.
         generate: Texts of the final model, by prompt; likewise.
+        probes: The probes that the run was recorded with, or a function that builds them.
     """
 
     build: Build
     train: Train
     observe: Observables = field(default_factory=dict)
     generate: Generators = field(default_factory=dict)
+    probes: Probes = ()
 
     def observables(self, examples: Sequence[int]) -> dict[str, Observable]:
         """Return the figures that are observed when an intervention is about these examples."""

@@ -105,6 +105,7 @@ def _train_again(
         later=settings.get("later", ()),
         accept_coupled=settings["accept_coupled"],
         measure_visits=measure_visits,
+        substitute=settings.get("substitute", False),
     )
     recorder = seen.recorder(model, optimizer, journal)
     with recorder:

@@ -16,25 +16,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from gradledger.canon import record_digest
 from gradledger.errors import ReplayError
 from gradledger.log import RunLog, SigningKey, has_log, signing_key, write_manifest
 from gradledger.probe import Probe
+from gradledger.query.replays import replays_folder
 from gradledger.recorder.recorder import Recorder
 from gradledger.recorder.step import Step
-from gradledger.recorder.tracked import Tracked
 from gradledger.replay.behaviours import Behaviours
+from gradledger.replay.compare import Progress
 from gradledger.replay.displacement import Displacement
+from gradledger.replay.journal import RerunJournal
 from gradledger.replay.probed import SettledProbe
 from gradledger.replay.recorded import RecordedRun
-from gradledger.replay.rerun import Build, Train, rerun
+from gradledger.replay.rerun import Build, Train, execute
+from gradledger.replay.settled_part import SettledParts
+from gradledger.replay.settling import SettlingObserver
 from gradledger.replay.target import Target
-from gradledger.schema import ACCRUAL_LINES
 from gradledger.segment import segment_files
-from gradledger.update import line_tensors
 
 
 @dataclass(frozen=True)
@@ -53,92 +54,6 @@ class Settled:
     probes: dict[str, SettledProbe] = field(default_factory=dict)
 
 
-class SettlingObserver:
-    """Takes inner products of entries and lines with the vectors of all targets.
-
-    Args:
-        run: The recorded run.
-        targets: What to take inner products with.
-    """
-
-    def __init__(self, run: RecordedRun, targets: Sequence[Target]) -> None:
-        self._run, self._targets = run, list(targets)
-
-    @torch.no_grad()
-    def book(
-        self,
-        recorder: Recorder,
-        step: Step,
-        sizes: Sequence[int],
-        routed: frozenset[int],  # noqa: ARG002 - part of Observer
-    ) -> None:
-        """Take inner products of this step's entries and lines with every active vector."""
-        active = [
-            (target, place)
-            for target in self._targets
-            for place in range(target.begin(recorder, step.number))
-        ]
-        dots = np.zeros((len(active), sum(sizes), len(recorder.booker.tracked)))
-        for column, entries in enumerate(recorder.booker.tracked):
-            for entry in entries:
-                self._book_tensor(recorder, entry, sizes, active, dots[:, :, column], column)
-        visits = self._run.visits_of(step.number)
-        for row, (target, place) in enumerate(active):
-            target.add_visits(place, visits, dots[row])
-        for target in self._targets:
-            target.end(step.number)
-
-    def _book_tensor(
-        self,
-        recorder: Recorder,
-        entry: Tracked,
-        sizes: Sequence[int],
-        active: list[tuple[Target, int]],
-        dots: NDArray[np.float64],
-        column: int,
-    ) -> None:
-        realised = recorder.booker.realise(entry)
-        if realised is None:
-            return
-        device = entry.parameter.device
-        ends = [target.vector(place, entry.name).to(device) for target, place in active]
-        captured, kappa = None, 1.0
-        if entry.captured and active:
-            weights = [realised.entry_weights(end) for end in ends]
-            visits = recorder.booker.measure(entry, sizes, realised, *weights)
-            kappa = recorder.booker.clip_factor(entry)
-            dots += kappa * visits.dots
-            captured = visits.total
-        lines = line_tensors(
-            realised,
-            entry.account,
-            theta_before=entry.theta_before,
-            theta_after=entry.parameter,
-            g_raw=entry.raw,
-            g_used=recorder.booker.gradient(entry),
-            captured=captured,
-        )
-        entry.account.advance(realised, entry.theta_before)
-        _add_lines(active, ends, lines, column)
-
-
-def _add_lines(
-    active: Sequence[tuple[Target, int]],
-    ends: Sequence[Tensor],
-    lines: dict[str, Tensor],
-    column: int,
-) -> None:
-    """Add the inner product of every accrual line with every vector."""
-    flat = [end.reshape(-1).double() for end in ends]
-    for line in ACCRUAL_LINES:
-        direction = lines[line].reshape(-1)
-        if not direction.any():
-            continue  # Half of the lines are exact zeros for most tensors.
-        direction = direction.double()
-        for (target, place), end in zip(active, flat, strict=True):
-            target.add_line(place, column, line, float(torch.dot(end, direction)))
-
-
 def settle(
     run_dir: str | Path,
     build: Build,
@@ -147,6 +62,7 @@ def settle(
     probes: Sequence[Probe] | Callable[[], Sequence[Probe]] = (),
     *,
     key: SigningKey | str | Path | None = None,
+    progress: Progress | None = None,
 ) -> Settled:
     """Execute a run again and book displacement shares and effects on probes of every visit.
 
@@ -160,6 +76,7 @@ def settle(
             only displacement is booked.
         key: Key file that signs the run's log, where it is signed; None takes that of the
             environment variable ``GRADLEDGER_KEY``.
+        progress: Called after every step with its number and that of the last one.
 
     Returns:
         Shares by interval, line and group, and the totals of every probe. The tables
@@ -186,10 +103,11 @@ def settle(
     displacement = Displacement(run, wanted)
     behaviours = Behaviours(run, supplied) if supplied else None
     targets: list[Target] = [displacement, *([behaviours] if behaviours else [])]
+    parts = SettledParts(_parts_folder(run, wanted, supplied))
     # The log is held from here on: a key that does not fit is refused before the pass.
     with RunLog(run.run_dir, signing_key(key)) if has_log(run.run_dir) else nullcontext() as log:
         try:
-            rerun(run, build, train, SettlingObserver(run, targets))
+            _pass(run, build, train, targets, parts, progress)
             sealed = [segment for target in targets for segment in target.finish()]
         except BaseException:
             for target in targets:
@@ -199,7 +117,53 @@ def settle(
             log.add_derived("settling", sealed)
             log.publish()
         write_manifest(run.run_dir)
+        parts.clear()
     return Settled(run.num_steps, displacement.shares(), behaviours.settled() if behaviours else {})
+
+
+class _Telling(RerunJournal):
+    """The journal of a pass that tells how far it is."""
+
+    def __init__(
+        self, run: RecordedRun, observer: SettlingObserver, progress: Progress | None
+    ) -> None:
+        super().__init__(run, observer)
+        self._progress = progress
+
+    def end_step(self, recorder: Recorder, step: Step) -> None:
+        """Compare, and tell."""
+        super().end_step(recorder, step)
+        if self._progress is not None:
+            self._progress(step.number, self.stop)
+
+
+def _pass(
+    run: RecordedRun,
+    build: Build,
+    train: Train,
+    targets: Sequence[Target],
+    parts: SettledParts,
+    progress: Progress | None,
+) -> None:
+    """Execute what an earlier pass that was killed has not settled yet."""
+    stored = run.stored_states()
+    reached = parts.last(stored)
+    if reached >= run.num_steps:  # Killed behind its last step: that stretch is settled again.
+        reached = stored[-2]
+    observer = SettlingObserver(run, targets, parts, reached)
+    execute(run, build, train, _Telling(run, observer, progress), start=reached)
+
+
+def _parts_folder(
+    run: RecordedRun, intervals: Sequence[tuple[int, int]], probes: Sequence[Probe]
+) -> Path:
+    """Return where this pass keeps what it found; another pass over the run has another folder."""
+    record = {
+        "run_id": run.begin["run_id"],
+        "intervals": [list(interval) for interval in intervals],
+        "probes": [probe.record() for probe in probes],
+    }
+    return replays_folder(run.run_dir) / f"settling-{record_digest('settling/1', record)[:16]}"
 
 
 def _refuse_settled(run: RecordedRun, folder: str, tables: Sequence[str]) -> None:

@@ -20,6 +20,10 @@ class Target(Protocol):
     Places count the intervals that are active in the current step.
     """
 
+    @property
+    def num_active(self) -> int:
+        """Active intervals of the step that ``begin`` was called for."""
+
     def begin(self, recorder: Recorder, step: int) -> int:
         """Get ready for a step; return the number of active intervals."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +27,7 @@ from gradledger.replay.loop import TrainingLoop
 from gradledger.replay.machine import as_recorded
 from gradledger.replay.recorded import RecordedRun
 from gradledger.replay.rerun import execute
+from gradledger.replay.settle import settle
 from gradledger.schema import intervention_from
 from gradledger.segment import read_json, write_json
 from gradledger.state.torch_state import preserved_rng
@@ -136,6 +138,32 @@ def _verified(run: RecordedRun, place: Path) -> int:
     return step if same and fits and step in run.stored_states() else 0
 
 
+def settle_task(
+    run: RecordedRun, task: Mapping[str, Any], loop: TrainingLoop, progress: Progress
+) -> dict[str, Any]:
+    """Settle a run.
+
+    Task arguments: ``intervals``, pairs of stored steps or None for the whole run; ``key``, path of
+    the key file that signs the log, or None.
+    """
+    asked = task.get("intervals")
+    intervals = [(0, run.num_steps)] if asked is None else [(int(a), int(b)) for a, b in asked]
+    settled = settle(
+        run.run_dir,
+        loop.build,
+        loop.train,
+        intervals,
+        loop.probes,
+        key=task.get("key"),
+        progress=progress,
+    )
+    return {
+        "num_steps": settled.num_steps,
+        "intervals": [list(interval) for interval in intervals],
+        "probes": {name: asdict(probe) for name, probe in settled.probes.items()},
+    }
+
+
 def counterfactual_task(
     run: RecordedRun, task: Mapping[str, Any], loop: TrainingLoop, progress: Progress
 ) -> dict[str, Any]:
@@ -183,4 +211,5 @@ TASKS: Final[dict[str, Task]] = {
     "contents": contents_task,
     "counterfactual": counterfactual_task,
     "stretch": stretch_task,
+    "settle": settle_task,
 }

@@ -1,6 +1,7 @@
 """Records: what is written, as frozen, versioned dataclasses. Standard library only."""
 
 from gradledger.schema.decision import VERDICTS, Decision, RuleTruth
+from gradledger.schema.fork import FORK_FORMAT, Fork
 from gradledger.schema.group import Coverage, GroupRecord, TensorRecord
 from gradledger.schema.intervention import (
     RENORMALISED_BY,
@@ -25,6 +26,7 @@ from gradledger.schema.leaf import (
     ErasureLeaf,
     FileDigest,
     FilesLeaf,
+    ForkLeaf,
     KeyLeaf,
     Leaf,
     PolicyLeaf,
@@ -59,6 +61,7 @@ __all__ = [
     "DERIVED_TABLES",
     "DISPLACEMENT_LINES",
     "EXAMPLES",
+    "FORK_FORMAT",
     "FORMAT",
     "LEAF_FORMAT",
     "LEAF_KINDS",
@@ -81,6 +84,8 @@ __all__ = [
     "ErasureLeaf",
     "FileDigest",
     "FilesLeaf",
+    "Fork",
+    "ForkLeaf",
     "GroupRecord",
     "Intervention",
     "KeyLeaf",

@@ -153,6 +153,30 @@ THINNED: Final = "thinned"
 
 
 @dataclass(frozen=True, kw_only=True)
+class ForkLeaf(Leaf):
+    """A run that began with a state that another run stored; its file holds the proof.
+
+    Attributes:
+        recorded_at: ISO 8601 UTC.
+        parent_run_id: The other run.
+        parent_origin: Name of its log.
+        parent_size: Tree size of its checkpoint at that time.
+        parent_root: Root hash of that checkpoint.
+        step: Step after which the state was stored there.
+        state_sha256: Digest of the state, and of this run's opening state.
+    """
+
+    kind: str = field(default="fork", init=False)
+    recorded_at: str
+    parent_run_id: str
+    parent_origin: str
+    parent_size: int
+    parent_root: str
+    step: int
+    state_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ErasureLeaf(Leaf):
     """Something that was erased on purpose; what rests on it can no longer be checked.
 
@@ -235,6 +259,7 @@ LEAF_KINDS: Final[dict[str, type[Leaf]]] = {
     "derived": DerivedLeaf,
     "erasure": ErasureLeaf,
     "files": FilesLeaf,
+    "fork": ForkLeaf,
     "key": KeyLeaf,
     "policy": PolicyLeaf,
     "resume": ResumeLeaf,

@@ -20,10 +20,12 @@ from gradledger.segment.lock import LOCK_NAME, RunLock
 from gradledger.segment.orphans import ORPHANS, orphan_folder, orphan_folders, set_aside
 from gradledger.segment.reader import (
     damaged_columns,
+    read_parts,
     read_segment,
     read_table,
     segment_files,
     segment_of,
+    step_ends,
     step_range,
 )
 from gradledger.segment.rows import encode_rows, row_layout
@@ -58,6 +60,7 @@ __all__ = [
     "read_append_heads",
     "read_append_log",
     "read_json",
+    "read_parts",
     "read_segment",
     "read_table",
     "read_tabular",
@@ -66,6 +69,7 @@ __all__ = [
     "segment_files",
     "segment_of",
     "set_aside",
+    "step_ends",
     "step_range",
     "sync_folder",
     "temporary_path",

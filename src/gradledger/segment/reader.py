@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gradledger.errors import StorageError
@@ -19,6 +20,9 @@ from gradledger.segment.sealed import SealedSegment
 
 #: What reading a damaged segment may raise.
 _DAMAGED: Final = (pa.ArrowException, OSError, UnicodeDecodeError)
+#: Rows that are read at a time where a segment is read in parts.
+PART_ROWS: Final = 65_536
+
 _SEGMENT_NAME: Final = re.compile(r"part-\d{6,}\.parquet")
 
 
@@ -105,6 +109,37 @@ def damaged_columns(path: Path) -> Iterator[tuple[str, str]]:
                     yield name, f"{_observed(error):.200}"
     except _DAMAGED:
         return
+
+
+def read_parts(path: Path) -> Iterator[pa.Table]:
+    """Read all columns of one segment a part at a time, in the order in which they were sealed.
+
+    Yields:
+        Tables of up to ``PART_ROWS`` rows; one without rows where the segment has none.
+
+    Raises:
+        StorageError: It cannot be read. Code S115.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            schema = file.schema_arrow.remove_metadata()
+            if not file.metadata.num_rows:
+                yield schema.empty_table()
+            for batch in file.iter_batches(PART_ROWS, use_threads=False):
+                # A damaged page may decode: texts that are no text, places outside a dictionary.
+                batch.validate(full=True)
+                yield pa.Table.from_batches([batch]).replace_schema_metadata(None)
+    except _DAMAGED as error:
+        raise _damaged(error, path) from error
+
+
+def step_ends(table: pa.Table) -> tuple[int, int] | None:
+    """Return the smallest and largest step of rows; None where there are no rows or no steps."""
+    if "step" not in table.column_names:
+        return None
+    found = pc.min_max(table["step"])
+    smallest, largest = found["min"].as_py(), found["max"].as_py()
+    return None if smallest is None else (smallest, largest)
 
 
 def step_range(path: Path, column: str = "step") -> tuple[int, int] | None:

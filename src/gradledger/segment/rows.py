@@ -52,13 +52,13 @@ def encode_rows(table: pa.Table, layout: RowLayout) -> Iterator[NDArray[np.uint8
         layout: From ``row_layout``.
     """
     runs = [_Run(table, layout, places) for places in _same_width(layout)]
+    all_there = np.packbits(np.ones(len(layout.columns), np.uint8), bitorder="little")
     for start in range(0, table.num_rows, BLOCK_ROWS):
         count = min(BLOCK_ROWS, table.num_rows - start)
         rows = np.empty((count, layout.row_bytes), np.uint8)
-        present = np.zeros((count, 8 * layout.presence_bytes), np.uint8)
+        rows[:, : layout.presence_bytes] = all_there
         for run in runs:
-            run.write(start, rows, present)
-        rows[:, : layout.presence_bytes] = np.packbits(present, axis=1, bitorder="little")
+            run.write(start, rows)
         yield rows
 
 
@@ -81,29 +81,32 @@ class _Run:
         self._columns = [_Column(table[name], kind) for name, kind in named]
         self._first_column, self._dtype = places[0], _DTYPES.get(named[0][1])
         self._start = layout.offsets[places[0]]
-        self._stop = layout.offsets[places[-1]] + field_bytes(named[-1][1])
 
-    def write(self, start: int, rows: NDArray[np.uint8], present: NDArray[np.uint8]) -> None:
-        """Write the values of rows from ``start`` on, and which are there."""
+    def write(self, start: int, rows: NDArray[np.uint8]) -> None:
+        """Write the values of rows from ``start`` on, and take back the bits of those that lack."""
         parts = []
         for place, column in enumerate(self._columns, self._first_column):
             values, there = column.block(start, len(rows))
-            present[:, place] = 1 if there is None else there
+            if there is not None:
+                rows[:, place // 8] ^= (~there).astype(np.uint8) << np.uint8(place % 8)
             parts.append(values)
         if self._dtype is None:
-            rows[:, self._start : self._stop] = parts[0]
+            rows[:, self._start : self._start + parts[0].shape[1]] = parts[0]
             return
         block = np.empty((len(parts), len(rows)), self._dtype)
         for place, values in enumerate(parts):
             block[place] = values
-        rows[:, self._start : self._stop] = np.ascontiguousarray(block.T).view(np.uint8)
+        # The same memory as numbers, one row below the other; NumPy allows them to be unaligned.
+        strides = (rows.strides[0], block.itemsize)
+        numbers = np.ndarray(block.T.shape, self._dtype, rows, self._start, strides)
+        numbers[...] = block.T
 
 
 class _Column:
     """One column, ready to be cut into blocks."""
 
     def __init__(self, column: pa.ChunkedArray, kind: str) -> None:
-        array = column.combine_chunks()
+        array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
         if isinstance(array, pa.ChunkedArray):
             array = pa.concat_arrays(array.chunks)
         self._there: NDArray[Any] | None = None
@@ -131,7 +134,8 @@ def _values(array: pa.Array, kind: str) -> NDArray[Any]:
     if array.null_count:
         array = pc.fill_null(array, False if kind == "bool" else 0)
     values: NDArray[Any] = array.to_numpy(zero_copy_only=False)
-    if kind in NAN_BITS and np.isnan(values).any():
+    # The minimum is NaN where any value is, and takes no memory to find.
+    if kind in NAN_BITS and len(values) and np.isnan(values.min()):
         unsigned = f"<u{field_bytes(kind)}"
         values = np.array(values, _DTYPES[kind])
         values.view(unsigned)[np.isnan(values)] = NAN_BITS[kind]

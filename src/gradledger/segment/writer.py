@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gradledger.segment.arrow import arrow_schema, misfit
 from gradledger.segment.columns import FLOAT32_BITS, to_arrow
 from gradledger.segment.files import AtomicFile
-from gradledger.segment.reader import next_segment
+from gradledger.segment.reader import next_segment, step_ends
 from gradledger.segment.sealed import SealedSegment
 
 #: Rows of a row group: what one thread of a reader scans at a time.
@@ -115,7 +114,7 @@ class SegmentWriter:
             self._path = next_segment(self.run_dir, self.table_name)
         with AtomicFile(self._path) as file:
             self._write(table, file)
-        smallest, largest = _step_range(table)
+        smallest, largest = step_ends(table) or (None, None)
         sealed = SealedSegment(
             name=self._path.relative_to(self.run_dir).as_posix(),
             num_rows=self.num_rows,
@@ -185,10 +184,3 @@ class SegmentWriter:
                 raise misfit(
                     f"{bits} mantissa bits for {name!r}", f"0 to {FLOAT32_BITS}", self.table_name
                 )
-
-
-def _step_range(table: pa.Table) -> tuple[int | None, int | None]:
-    if "step" not in table.column_names:
-        return None, None
-    found = pc.min_max(table["step"])
-    return found["min"].as_py(), found["max"].as_py()

@@ -19,7 +19,9 @@ from gradledger.update.adafactor import AdafactorFamily
 from gradledger.update.adagrad import AdagradFamily
 from gradledger.update.adam import AdamFamily
 from gradledger.update.adamax import AdamaxFamily
+from gradledger.update.bits import same_bits
 from gradledger.update.books import GroupLines, worst_verdict
+from gradledger.update.compiled import entry_weights_of_change
 from gradledger.update.family import FAMILIES, Before, Family, find_family, register, supported
 from gradledger.update.gap import GapNoise, part_gap
 from gradledger.update.lines import TensorLines, clip_factor, measure, measure_untouched
@@ -60,6 +62,7 @@ __all__ = [
     "SgdFamily",
     "TensorLines",
     "clip_factor",
+    "entry_weights_of_change",
     "find_family",
     "line_tensors",
     "measure",
@@ -67,6 +70,7 @@ __all__ = [
     "part_gap",
     "precision_of",
     "register",
+    "same_bits",
     "supported",
     "worst_verdict",
 ]

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from gradledger.schema import ACCRUAL_LINES, CASH_LINES
 from gradledger.update.account import Account
+from gradledger.update.bits import same_bits
+from gradledger.update.compiled import compiled_comparison, compiled_sums
 from gradledger.update.gap import GapNoise
 from gradledger.update.passes import Part, Scratch, in_range, measure_part, pieces
 from gradledger.update.precision import precision_of
@@ -68,11 +70,7 @@ def clip_factor(g_used: Tensor, g_raw: Tensor) -> tuple[float, float, float]:
     Returns:
         kappa = <used, raw> / <raw, raw> (1.0 where raw is zero), <used, raw>, <raw, raw>.
     """
-    same = _same(g_used, g_raw)
-    raw = _flat(g_raw)
-    used = raw if same else _flat(g_used)
-    cross, square = _products(used, raw)
-    kappa = 1.0 if same or square == 0.0 else cross / square
+    kappa, cross, square, _ = _clip_factor(g_used, g_raw)
     return kappa, cross, square
 
 
@@ -108,8 +106,7 @@ def measure(
 
     Source: lines as named by ``gradledger.schema.CASH_LINES`` and ``ACCRUAL_LINES``.
     """
-    kappa, cross, square = clip_factor(g_used, g_raw)
-    same = _same(g_used, g_raw) or (kappa == 1.0 and torch.equal(g_used, g_raw))
+    kappa, cross, square, same = _clip_factor(g_used, g_raw)
     account.prepare(realised, theta_before)
     raw = _mixed(g_raw, realised)
     whole = Part(
@@ -221,6 +218,8 @@ def _sums(
     """Add up the tallies of all chunks: squared norm and inner product by slot."""
     length = whole.before.numel()
     compute = precision_of(whole.before.dtype).compute
+    if (sums := compiled_sums(whole, law, kappa)) is not None:
+        return sums
     total: Tensor | None = None
     slots: tuple[str, ...] = ()
     for piece in pieces(length, whole.before.device):
@@ -234,8 +233,8 @@ def _sums(
             slots = tally.slots
             total = tally.values if total is None else total.add_(tally.values)
     values = [] if total is None else total.tolist()
-    sums = {slot: (square, dot) for slot, (square, dot) in zip(slots, values, strict=True)}
-    return defaultdict(lambda: (0.0, 0.0), sums)
+    found = {slot: (square, dot) for slot, (square, dot) in zip(slots, values, strict=True)}
+    return defaultdict(lambda: (0.0, 0.0), found)
 
 
 def _part(whole: Part, piece: slice, dtype: torch.dtype) -> Part:
@@ -257,6 +256,21 @@ def _write_back(whole: Part, part: Part, piece: slice) -> None:
     ):
         if held is not None and carried is not None:
             held[piece].copy_(carried)
+
+
+def _clip_factor(g_used: Tensor, g_raw: Tensor) -> tuple[float, float, float, bool]:
+    """Return the clip factor with its sums, and whether both gradients hold the same bits."""
+    alias = _same(g_used, g_raw)
+    raw = _flat(g_raw)
+    used = raw if alias else _flat(g_used)
+    found = compiled_comparison(used, raw)
+    if found is None:
+        cross, square = _products(used, raw)
+    else:
+        cross, square, alias = found[0], found[1], alias or found[2]
+    kappa = 1.0 if alias or square == 0.0 else cross / square
+    same = alias or (found is None and kappa == 1.0 and same_bits(g_used, g_raw))
+    return kappa, cross, square, same
 
 
 def _products(used: Tensor, raw: Tensor) -> tuple[float, float]:

@@ -4,12 +4,15 @@ from gradledger.verify.answer import ANSWER_FORMAT, check_answer
 from gradledger.verify.challenge import chances, make_challenge, read_challenge
 from gradledger.verify.check import check_log, check_run
 from gradledger.verify.finding import Finding
+from gradledger.verify.progress import OnProgress, Progress, untold
 from gradledger.verify.recorded import Scope
 from gradledger.verify.report import Report
 
 __all__ = [
     "ANSWER_FORMAT",
     "Finding",
+    "OnProgress",
+    "Progress",
     "Report",
     "Scope",
     "chances",
@@ -18,4 +21,5 @@ __all__ = [
     "check_run",
     "make_challenge",
     "read_challenge",
+    "untold",
 ]

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from gradledger.log import read_commitments
+from gradledger.merkle import HASH_BYTES
 from gradledger.schema import CommitmentsLeaf, Leaf
 from gradledger.verify.finding import Finding
 from gradledger.verify.recorded import Recorded
@@ -60,17 +63,32 @@ def _admitted(found: Recorded) -> Iterator[Finding]:
 
 
 def _content(found: Recorded) -> Iterator[Finding]:
-    content = found.examples["content"].to_pylist()
-    if not any(content):
+    texts = found.examples["content"].to_pylist()
+    if not any(texts):
         return
-    examples, digests = (found.visits[name].to_pylist() for name in ("example", "digest"))
-    listed = 0
-    for row, (example, digest) in enumerate(zip(examples, digests, strict=True)):
-        expected = content[example] if 0 <= example < len(content) else None
-        if expected is not None and digest is not None and digest.hex() != expected:
-            listed += 1
-            if listed <= _LISTED:
-                yield Finding("V703", _place(found, row), f"commitment {digest.hex()}", expected)
+    content = np.frombuffer(
+        b"".join(bytes.fromhex(text) if text else bytes(HASH_BYTES) for text in texts), np.uint8
+    ).reshape(len(texts), HASH_BYTES)
+    given = np.asarray([text is not None for text in texts], np.bool_)
+    example = found.visits["example"].to_numpy()
+    inside = (example >= 0) & (example < len(texts))
+    own = np.where(inside, example, 0)
+    digests, there = _digests(found.visits["digest"])
+    other = (content[own] != digests).any(axis=1) & inside & given[own] & there
+    for row in np.flatnonzero(other).tolist()[:_LISTED]:
+        observed = f"commitment {digests[row].tobytes().hex()}"
+        yield Finding("V703", _place(found, row), observed, str(texts[example[row]]))
+
+
+def _digests(column: pa.ChunkedArray) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Return the bytes of a column of digests, one row each, and which are there."""
+    parts = [np.empty((0, HASH_BYTES), np.uint8)]
+    for chunk in column.chunks:
+        # Absent values may have no bytes at all: they are filled first.
+        filled = chunk.fill_null(bytes(HASH_BYTES)) if chunk.null_count else chunk
+        values = np.frombuffer(filled.buffers()[1], np.uint8).reshape(-1, HASH_BYTES)
+        parts.append(values[filled.offset : filled.offset + len(filled)])
+    return np.concatenate(parts), column.is_valid().to_numpy()
 
 
 def _weights(found: Recorded) -> Iterator[Finding]:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from gradledger.canon import parse_json, read_leaf
 from gradledger.errors import InputError, StorageError
-from gradledger.log import LOG_FOLDER, QuorumPolicy, VerifierKey
+from gradledger.log import LOG_FOLDER, HttpWitness, QuorumPolicy, VerifierKey
 from gradledger.schema import Leaf
-from gradledger.verify.files import check_files
+from gradledger.verify.files import check_names, erased_places, logged_files
 from gradledger.verify.finding import Finding
+from gradledger.verify.model_states import stored_weights
+from gradledger.verify.parts import checked_files, files_part, state_digest, state_part
+from gradledger.verify.progress import OnProgress, Progress, untold
 from gradledger.verify.recorded import Scope
-from gradledger.verify.records import check_all_records
+from gradledger.verify.records import check_states_and_files, check_tables, is_recorded
 from gradledger.verify.report import Report, make_report
+from gradledger.verify.share import share
 from gradledger.verify.signatures import check_signatures
 from gradledger.verify.statements import read_bytes, read_statements
 from gradledger.verify.tree import check_tree
@@ -52,9 +56,11 @@ def check_run(
     trusted: Sequence[VerifierKey] = (),
     quorum: QuorumPolicy | None = None,
     *,
-    witnessed: Sequence[Path] = (),
+    witnessed: Sequence[Path | HttpWitness] = (),
+    parents: Sequence[Path] = (),
     scope: Scope = _ALL,
-    on_progress: Callable[[str], None] = lambda _: None,
+    processes: int | None = None,
+    on_progress: OnProgress = untold,
 ) -> Report:
     """Check the log of a run, every file that its leaves commit to, and what the records say.
 
@@ -62,22 +68,63 @@ def check_run(
         run_dir: The run; nobody should be writing it.
         trusted: As for ``check_log``.
         quorum: As for ``check_log``.
-        witnessed: Folders of witnesses: what each saw last must be part of this log.
+        witnessed: Folders of witnesses, or where they are asked: what each saw last must be part of
+            this log.
+        parents: Runs that may be the one that this was forked from; those beside it are tried too.
         scope: Only what concerns a step or an example; the log itself is checked whole.
-        on_progress: Told in a few words what is checked next.
+        processes: How many read files; None takes one per core where there is enough to read. The
+            report is the same with any number.
+        on_progress: Told what is checked, and how many bytes of files lie behind.
 
     Raises:
-        LogError: The memory of a witness cannot be read. Code L132.
+        LogError: The memory of a witness cannot be read (L132), or it cannot be asked (L141,
+            L190).
         StorageError: A file cannot be read, so that nothing can be said. Code S113.
     """
     run_dir = _existing(run_dir)
-    on_progress("log")
+    on_progress(Progress("log"))
     findings, leaves = _check_log(run_dir, trusted, quorum)
     findings += check_witnessed(run_dir, witnessed)
     if leaves is not None:
-        findings += check_files(run_dir, leaves, scope, on_progress)
-        findings += check_all_records(run_dir, leaves, scope, on_progress)
+        findings += _check_rest(run_dir, leaves, scope, parents, processes, on_progress)
     return make_report(run_dir, findings)
+
+
+def _check_rest(
+    run_dir: Path,
+    leaves: Sequence[Leaf | None],
+    scope: Scope,
+    parents: Sequence[Path],
+    processes: int | None,
+    on_progress: OnProgress,
+) -> list[Finding]:
+    """Check files and records: by several processes where asked, in one order always."""
+    recorded = is_recorded(run_dir)
+    states = stored_weights(run_dir) if recorded and scope.whole else {}
+    erased = erased_places(leaves)
+    files = [
+        files_part(run_dir, leaf, index, places, erased)
+        for index, leaf, places in logged_files(leaves, scope)
+    ]
+    parts = [*files, *(state_part(path, step) for step, path in states.items())]
+    about_tables: list[Finding] = []
+
+    def check_tables_here() -> None:
+        """Only one process reads the tables as a whole; nothing can be taken from it."""
+        if recorded:
+            about_tables.extend(check_tables(run_dir, leaves, scope))
+
+    answers = iter(share(parts, check_tables_here, processes, on_progress))
+    checked = [checked_files(next(answers)) for _ in files]
+    state_digests = {step: state_digest(next(answers)) for step in states}
+    digests = {place: said for item in checked for place, said in item.digests.items()}
+    findings = [finding for item in checked for finding in item.findings]
+    findings += check_names(run_dir, leaves)
+    findings += about_tables
+    if recorded:
+        on_progress(Progress("manifest"))
+        findings += check_states_and_files(run_dir, leaves, scope, state_digests, digests, parents)
+    return findings
 
 
 def _check_log(

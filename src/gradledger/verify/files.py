@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from gradledger.canon import ROW_FORMAT
 from gradledger.errors import GradledgerError, LogError
-from gradledger.log import hash_rows, list_files, place_before, read_commitments
+from gradledger.log import hash_segment, list_files, place_before, read_commitments
 from gradledger.merkle import leaf_hash, root_hash
 from gradledger.schema import (
     TABLES,
@@ -31,32 +32,85 @@ from gradledger.verify.recorded import Scope
 _ALL: Final = Scope()
 
 
-def check_files(
+@dataclass(frozen=True)
+class CheckedFiles:
+    """What was found about the files of one leaf.
+
+    Attributes:
+        findings: What is wrong with them.
+        digests: Place -> length and SHA-256 of those that are as the leaf says.
+    """
+
+    findings: list[Finding]
+    digests: dict[str, tuple[int, str]]
+
+
+def logged_files(
+    leaves: Sequence[Leaf | None], scope: Scope = _ALL
+) -> list[tuple[int, Leaf, dict[str, str]]]:
+    """Return index, leaf, and where each of its files lies now; without segments out of scope."""
+    places, _ = _places(leaves)
+    return [
+        (index, leaf, places[index])
+        for index, leaf in enumerate(leaves)
+        if leaf is not None
+        and (not isinstance(leaf, SegmentLeaf) or scope.covers(leaf.min_step, leaf.max_step))
+    ]
+
+
+def check_leaf(
     run_dir: Path,
-    leaves: Sequence[Leaf | None],
-    scope: Scope = _ALL,
-    on_progress: Callable[[str], None] = lambda _: None,
-) -> list[Finding]:
-    """Check every file that a leaf commits to, and look for what none does.
+    leaf: Leaf,
+    index: int,
+    places: Mapping[str, str],
+    erased: Collection[str] = frozenset(),
+) -> CheckedFiles:
+    """Check every file that a leaf commits to.
 
     Args:
         run_dir: The run.
-        leaves: Its leaves, None where one is malformed.
-        scope: Segments of other steps are passed over.
-        on_progress: Told the place of every leaf before its files are read.
+        leaf: The leaf.
+        index: Its index.
+        places: Where each of its files lies now; empty for those that were thinned.
+        erased: Files and folders of states that erasures removed.
 
     Raises:
         StorageError: A file cannot be read. Code S113.
     """
-    places, findings = _places(leaves)
-    erased = erased_places(leaves)
-    for index, leaf in enumerate(leaves):
-        if leaf is None or (
-            isinstance(leaf, SegmentLeaf) and not scope.covers(leaf.min_step, leaf.max_step)
-        ):
+    found = CheckedFiles([], {})
+    if isinstance(leaf, StateLeaf) and "" in places.values():
+        where = f"states/step={leaf.step}"
+        found.findings.append(Finding("V909", where, "thinned", "nothing: its leaf says so"))
+        return found
+    sound = True
+    for file in leaf.files:
+        place = places[file.path]
+        if erased and not (run_dir / place).exists() and _lies_in(place, erased):
+            gone = Finding("V910", place, "removed by an erasure", "a leaf of it, which is there")
+            found.findings.append(gone)
             continue
-        on_progress(f"leaf {index}")
-        findings += _check_leaf(run_dir, leaf, index, places, erased)
+        wrong = _check_file(run_dir, file, place, index)
+        if wrong is None:
+            found.digests[place] = _said(file)
+            continue
+        sound &= wrong.is_notice
+        found.findings.append(wrong)
+        if wrong.code == "V302":
+            found.findings.extend(locate_change(run_dir, file, place))
+    if sound and isinstance(leaf, SegmentLeaf):
+        found.findings.extend(_check_segment(run_dir, leaf, index, places))
+    elif sound and isinstance(leaf, CommitmentsLeaf):
+        found.findings.extend(_check_commitments(run_dir, leaf, index, places))
+    return found
+
+
+def check_names(run_dir: Path, leaves: Sequence[Leaf | None]) -> list[Finding]:
+    """Look for files that two leaves name, and for those that none does.
+
+    Raises:
+        StorageError: A folder cannot be read. Code S113.
+    """
+    places, findings = _places(leaves)
     named = {path for file_places in places for path in file_places.values()}
     segments = {
         path.relative_to(run_dir).as_posix()
@@ -103,37 +157,6 @@ def erased_places(leaves: Sequence[Leaf | None]) -> frozenset[str]:
     )
 
 
-def _check_leaf(
-    run_dir: Path,
-    leaf: Leaf,
-    index: int,
-    places: Sequence[Mapping[str, str]],
-    erased: frozenset[str],
-) -> Iterator[Finding]:
-    sound = True
-    if isinstance(leaf, StateLeaf) and "" in places[index].values():
-        where = f"states/step={leaf.step}"
-        yield Finding("V909", where, "thinned", "nothing: its leaf says so")
-        return
-    for file in leaf.files:
-        place = places[index][file.path]
-        if erased and not (run_dir / place).exists() and _lies_in(place, erased):
-            yield Finding("V910", place, "removed by an erasure", "a leaf of it, which is there")
-            continue
-        wrong = _check_file(run_dir, file, places[index][file.path], index)
-        if wrong:
-            sound &= wrong.is_notice
-            yield wrong
-            if wrong.code == "V302":
-                yield from locate_change(run_dir, file, places[index][file.path])
-    if not sound:
-        return
-    if isinstance(leaf, SegmentLeaf):
-        yield from _check_segment(run_dir, leaf, index, places[index])
-    elif isinstance(leaf, CommitmentsLeaf):
-        yield from _check_commitments(run_dir, leaf, index, places[index])
-
-
 def _check_file(run_dir: Path, file: FileDigest, place: str, index: int) -> Finding | None:
     parts = PurePosixPath(file.path).parts
     if not parts or ".." in parts or file.path.startswith("/") or "\0" in file.path:
@@ -156,7 +179,7 @@ def _check_file(run_dir: Path, file: FileDigest, place: str, index: int) -> Find
     return None
 
 
-def _lies_in(place: str, erased: frozenset[str]) -> bool:
+def _lies_in(place: str, erased: Collection[str]) -> bool:
     """Whether a file is one of those that were erased, or in a folder of theirs."""
     return place in erased or any(str(parent) in erased for parent in PurePosixPath(place).parents)
 
@@ -186,16 +209,18 @@ def _check_segment(
         path = run_dir / places[name]
         if not path.is_file():
             return  # set aside by a resume that was cut off, which its file says
-        layout, hashes = hash_rows(path)
+        rows = hash_segment(path)
     except GradledgerError as error:
         yield Finding("V303", name, error.observed, "rows that can be read")
         return
     found = {
         "table": name.rpartition("/")[0],
-        "num_rows": len(hashes),
-        "row_bytes": layout.row_bytes,
-        "columns_sha256": layout.columns_sha256,
-        "inner_root": root_hash(hashes).hex(),
+        "num_rows": rows.num_rows,
+        "min_step": rows.min_step,
+        "max_step": rows.max_step,
+        "row_bytes": rows.layout.row_bytes,
+        "columns_sha256": rows.layout.columns_sha256,
+        "inner_root": rows.inner_root.hex(),
     }
     for field, value in found.items():
         if value != getattr(leaf, field):

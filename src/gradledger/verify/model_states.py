@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gradledger.errors import GradledgerError
@@ -12,28 +14,57 @@ from gradledger.verify.finding import Finding
 from gradledger.verify.recorded import Recorded
 
 
-def check_states(found: Recorded, erased: Collection[str] = frozenset()) -> Iterator[Finding]:
+@dataclass(frozen=True)
+class StateDigest:
+    """What was found of the weights in a stored state: their digest, or why there is none."""
+
+    digest: str
+    problem: str = ""
+
+
+def stored_weights(run_dir: Path) -> dict[int, Path]:
+    """Return the file of weights of every stored state, by step."""
+    names = [path.name.removeprefix("step=") for path in (run_dir / "states").glob("step=*")]
+    steps = sorted(int(name) for name in names if name.isdecimal())
+    return {step: run_dir / f"states/step={step}" / "model.safetensors" for step in steps}
+
+
+def digest_state(path: Path) -> StateDigest:
+    """Digest the weights of a stored state."""
+    try:
+        return StateDigest(model_file_digest(path))
+    except GradledgerError as error:
+        return StateDigest("", error.observed)
+
+
+def check_states(
+    found: Recorded, states: Mapping[int, StateDigest], erased: Collection[str] = frozenset()
+) -> Iterator[Finding]:
     """Check every stored state, the opening one and the final one.
 
     Args:
         found: The run.
+        states: Step -> what was found of the state there.
         erased: Folders of states that an erasure removed, as the log says.
     """
     if not found.scope.whole:
         return
     columns = found.steps.to_pydict()
     after = dict(zip(columns["step"], columns["fingerprint_after"], strict=True))
-    names = [path.name.removeprefix("step=") for path in (found.run_dir / "states").glob("step=*")]
     digests: dict[int, str] = {}
-    for step in sorted(int(name) for name in names if name.isdecimal()):
+    for step, state in states.items():
         folder = f"states/step={step}"
         try:
             record: Any = read_json(found.run_dir / folder / "state.json")
-            digests[step] = model_file_digest(found.run_dir / folder / "model.safetensors")
+            if not state.problem:
+                digests[step] = state.digest
             said, position = record["model_digest"], record["position"]
         except (GradledgerError, KeyError, TypeError) as error:
             observed = error.observed if isinstance(error, GradledgerError) else str(error)
             yield Finding("V801", folder, observed, "a model state that can be read")
+            continue
+        if state.problem:
+            yield Finding("V801", folder, state.problem, "a model state that can be read")
             continue
         if digests[step] != said:
             yield Finding("V801", folder, f"digest {digests[step]}", f"{said}, in its record")

@@ -92,7 +92,8 @@ class Recorded:
     def admitted(self) -> NDArray[np.bool_]:
         """Whether each decision admits, by number."""
         count = 1 + max(self.decisions, default=-1)
-        return np.asarray([self.decisions.get(n, ("", ""))[0] == "admit" for n in range(count)])
+        verdicts = [self.decisions.get(n, ("", ""))[0] for n in range(count)]
+        return np.asarray([verdict == "admit" for verdict in verdicts], np.bool_)
 
     def gradient_norms(self, groups: Sequence[int]) -> pa.Table:
         """Return step, position, decision and gradient norms of some groups, per visit."""

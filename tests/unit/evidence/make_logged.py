@@ -56,8 +56,20 @@ def make_logged(
     signed: bool = True,
     metadata: dict[str, list[Any]] | None = None,
     num_states: int = 3,
+    fixed_files: bool = False,
 ) -> Logged:
-    """Write a run, its salts and its log."""
+    """Write a run, its salts and its log.
+
+    Args:
+        run_dir: Where.
+        word: What the key is made from.
+        origin: Of the log.
+        signed: Whether it is signed.
+        metadata: Of the examples.
+        num_states: Small records to fill the log with.
+        fixed_files: Let leaves of segments name digests that do not depend on how Parquet is
+            written; evidence does not read them, and is then the same bytes everywhere.
+    """
     make_run(run_dir, metadata=metadata)
     key = SigningKey(origin, SigningKey.generate("x").kind, hashlib.sha256(word.encode()).digest())
     salts = {f"pkg:{name}": salt.hex() for name, salt in SALTS.items()}
@@ -74,7 +86,7 @@ def make_logged(
         (folder / "state.json").write_text("{}")
     run_id = json.loads((run_dir / "run.json").read_text())["run_id"]
     with Log.create(run_dir, origin, key if signed else None) as log:
-        for leaf in _leaves(run_dir, run_id, num_states):
+        for leaf in _leaves(run_dir, run_id, num_states, fixed_files=fixed_files):
             log.append(leaf_bytes(leaf))
         log.publish()
     return Logged(run_dir, key, key.verifier, item_of(3))
@@ -110,7 +122,7 @@ def _digest(run_dir: Path, path: Path) -> FileDigest:
     return FileDigest(name, len(content), hashlib.sha256(content).hexdigest())
 
 
-def _leaves(run_dir: Path, run_id: str, num_states: int) -> Any:
+def _leaves(run_dir: Path, run_id: str, num_states: int, *, fixed_files: bool) -> Any:
     zero = "0" * 64
     yield RunBeginLeaf(
         run_id=run_id, recorded_at=MOMENT, files=(_digest(run_dir, run_dir / "run.json"),)
@@ -123,6 +135,9 @@ def _leaves(run_dir: Path, run_id: str, num_states: int) -> Any:
         for path in segment_files(run_dir, table):
             rows = _typed(path, table)
             file = _digest(run_dir, path)
+            if fixed_files:
+                name = hashlib.sha256(file.path.encode()).hexdigest()
+                file = FileDigest(file.path, 1000, name)
             steps = rows["step"].to_pylist() if "step" in rows.column_names else []
             sealed = SealedSegment(
                 file.path, rows.num_rows, min(steps, default=None), max(steps, default=None),

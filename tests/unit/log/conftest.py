@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from gradledger.canon import leaf_bytes
-from gradledger.log import KeyKind, Log, SigningKey
+from gradledger.log import (
+    DirectoryWitness,
+    HttpWitness,
+    KeyKind,
+    Log,
+    SigningKey,
+    WitnessService,
+)
 from gradledger.schema import StateLeaf
 
 ORIGIN = "example.org/runs/1"
@@ -46,3 +54,30 @@ def fill() -> Callable[..., None]:
             log.publish()
 
     return fill
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "watch"
+
+
+@pytest.fixture
+def own() -> SigningKey:
+    return SigningKey.generate("witness.example/1", KeyKind.WITNESS)
+
+
+@pytest.fixture
+def service(folder: Path, own: SigningKey, key: SigningKey) -> Iterator[WitnessService]:
+    """Knows whoever signs under example.org/runs with the owner's key."""
+    directory = DirectoryWitness(folder, own, [key.named("example.org/runs").verifier])
+    with WitnessService(directory) as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def witness(service: WitnessService, own: SigningKey) -> HttpWitness:
+    return HttpWitness(service.url, own.verifier)

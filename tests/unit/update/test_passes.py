@@ -7,8 +7,9 @@ import math
 import pytest
 import torch
 
+from gradledger.native import compiled_passes
 from gradledger.schema import ACCRUAL_LINES, CASH_LINES
-from gradledger.update import Account
+from gradledger.update import Account, compiled
 from gradledger.update.passes import CHUNK
 
 LINES = (*CASH_LINES, *ACCRUAL_LINES)
@@ -19,6 +20,15 @@ MAKERS = {
     "adamw": lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.1),
     "amsgrad": lambda p: torch.optim.AdamW(p, lr=0.01, amsgrad=True, maximize=True),
 }
+
+
+@pytest.fixture(autouse=True, params=["compiled", "torch"])
+def passes(request, monkeypatch):
+    """Both ways of reading a tensor: in one compiled pass, and operation by operation."""
+    if request.param == "torch":
+        monkeypatch.setattr(compiled, "compiled_passes", lambda: None)
+    elif compiled_passes() is None:
+        pytest.skip("no C compiler")
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])

@@ -220,8 +220,9 @@ def test_every_code_is_tested() -> None:
     tested = set().union(*(case[2] for case in CASES)) | {"V106", "V108", "V111", "V901", "V902"}
     # Those of evidence have a test of their own, which names them all.
     evidence = {code for code in FINDINGS if code.startswith(("V85", "V86"))} | {"V908"}
-    # So have thinned states, and answers to challenges.
-    evidence |= {"V909", *(code for code in FINDINGS if code.startswith("V87"))}
+    # So have thinned states, erasures, answers to challenges, forks, and witnesses that are asked.
+    evidence |= {"V909", "V910", "V920", "V921"}
+    evidence |= {code for code in FINDINGS if code.startswith(("V87", "V88", "V89"))}
     assert tested | RECORD_CODES == set(FINDINGS) - evidence
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gradledger.errors import QueryError
-from gradledger.query import ORDERS
+from gradledger.query import ORDERS, Answer
 from gradledger.web.context import Context, choice
 from gradledger.web.page import Chart, Form, Page, Section
 from gradledger.web.show import PAGE_ROWS, facts, section
@@ -49,6 +49,24 @@ def capability(context: Context) -> Page:
         ),
         "Show",
     )
+    return Page(
+        name="capability",
+        title=f"Capability: {name}",
+        lead=str(answer.facts.get("behaviour", "")),
+        form=form,
+        sections=_sections(context, name, answer, admitted),
+        commands=(
+            context.command("capability", name, by=by, order=order, group=group, **context.span),
+            context.command("policies", capability=name),
+        ),
+        answers={"capability": answer, "policies": admitted},
+    )
+
+
+def _sections(context: Context, name: str, answer: Answer, admitted: Answer) -> tuple[Section, ...]:
+    """Return the movement, all lines, the ranking, who admitted it, and where it acted."""
+    number = context.arguments.number("page", 1, low=1) or 1
+    by = context.arguments.text("by", "example")
     parts = [
         section(
             answer,
@@ -110,18 +128,7 @@ def capability(context: Context) -> Page:
                 look=context.look("blocks", "capability", bars=("nats",)),
             )
         )
-    return Page(
-        name="capability",
-        title=f"Capability: {name}",
-        lead=str(answer.facts.get("behaviour", "")),
-        form=form,
-        sections=tuple(parts),
-        commands=(
-            context.command("capability", name, by=by, order=order, group=group, **context.span),
-            context.command("policies", capability=name),
-        ),
-        answers={"capability": answer, "policies": admitted},
-    )
+    return tuple(parts)
 
 
 def _all(context: Context) -> Page:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradledger.query import UNITS
+from gradledger.query import UNITS, Answer
 from gradledger.query.selection import words
 from gradledger.web.context import Context, choice
 from gradledger.web.page import Chart, Control, Form, Page, Section
@@ -19,6 +19,34 @@ def follow(context: Context) -> Page:
     effects = context.ask("effects", where=where)
     used = context.ask("first_use", where=where)
     listed = context.ask("examples", where, top=20)
+    chosen = context.arguments.many("where")
+    answers = {"follow": answer, "effects": effects, "first_use": used, "examples": listed}
+    return Page(
+        name="follow",
+        title=f"Follow: {words(where)}",
+        lead="forward, from examples to what they changed",
+        sections=_sections(context, answers, unit),
+        form=Form(
+            context.path("follow"),
+            (
+                *(_where(item) for item in chosen),
+                choice("by", "by", UNITS, unit),
+                *context.span_controls(),
+            ),
+            "Show",
+        ),
+        commands=(
+            context.command("follow", where=chosen, by=unit, **context.span),
+            context.command("effects", where=chosen),
+        ),
+        answers=answers,
+    )
+
+
+def _sections(context: Context, answers: dict[str, Answer], unit: str) -> tuple[Section, ...]:
+    """Return what was changed where, when and in behaviour, and who admitted it."""
+    answer, effects = answers["follow"], answers["effects"]
+    used, listed = answers["first_use"], answers["examples"]
     chosen = context.arguments.many("where")
     sections = [
         Section(
@@ -78,26 +106,7 @@ def follow(context: Context) -> Page:
             links=(("all of them", context.link("examples", where=chosen)),),
         ),
     ]
-    return Page(
-        name="follow",
-        title=f"Follow: {words(where)}",
-        lead="forward, from examples to what they changed",
-        sections=tuple(sections),
-        form=Form(
-            context.path("follow"),
-            (
-                *(_where(item) for item in chosen),
-                choice("by", "by", UNITS, unit),
-                *context.span_controls(),
-            ),
-            "Show",
-        ),
-        commands=(
-            context.command("follow", where=chosen, by=unit, **context.span),
-            context.command("effects", where=chosen),
-        ),
-        answers={"follow": answer, "effects": effects, "first_use": used, "examples": listed},
-    )
+    return tuple(sections)
 
 
 def _where(item: str) -> Control:

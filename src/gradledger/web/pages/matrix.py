@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gradledger.query import MEASURES, UNITS
+from gradledger.query import MEASURES, UNITS, Answer
 from gradledger.web.context import Context, choice
-from gradledger.web.page import Chart, Form, Page
+from gradledger.web.page import Chart, Form, Page, Section
 from gradledger.web.show import facts, section
 
 
@@ -32,28 +32,6 @@ def matrix(context: Context) -> Page:
         **context.span,
     )
 
-    def lead(column: str, value: Any, row: Mapping[str, Any]) -> str | None:
-        name, sign, kind = column.partition("=")
-        if sign and name == columns and kind:
-            unit = row[rows]
-            inside = None if unit == "total" else unit
-            return context.link("trace", group=inside, by="example", **context.span)
-        return context.lead(column, value, row)
-
-    main = map_.tables[0]
-    shares = next(table for table in map_.tables if table.in_text)
-    keyed = [column.name for column in shares.columns if column.name.startswith(f"{columns}=")]
-    heat = Chart(
-        "heat",
-        f"Share of each {rows}'s change by {columns}",
-        {"y": rows, "columns": "\n".join(keyed), "prefix": f"{columns}=", "label": columns},
-    )
-    small = Chart(
-        "small",
-        f"Share of change over steps, by {columns}",
-        {"x": "last_step", "y": "share", "facet": columns, "label": "step"},
-    )
-    every = [column.name for column in shares.columns if column.name not in {"visits", "rest"}]
     span = {name: value for name, value in context.span.items() if value is not None}
     return Page(
         name="matrix",
@@ -70,30 +48,7 @@ def matrix(context: Context) -> Page:
             ),
             "Show",
         ),
-        sections=(
-            section(
-                map_,
-                shares.name,
-                name="map",
-                chart=heat,
-                notes=True,
-                facts=facts(map_, ("measure",)),
-                title=f"Whose visits moved each {rows}: share of its change",
-                look=context.look(
-                    shares.name, "matrix", link=lead, bars=keyed, only=(*every, "visits", "rest")
-                ),
-            ),
-            section(
-                course,
-                "cells",
-                name="course",
-                chart=small,
-                is_folded=True,
-                title=f"Over steps, by {columns}",
-                look=context.look("cells", "timeline", bars=("share",)),
-                facts=facts(course, ("windows",)),
-            ),
-        ),
+        sections=_sections(context, map_, course, rows, columns),
         commands=(
             context.command(
                 "matrix", rows=rows, columns=columns, group=group, measure=measure, **span
@@ -101,5 +56,56 @@ def matrix(context: Context) -> Page:
             context.command("timeline", by=columns, group=group, measure=measure, **span),
         ),
         answers={"matrix": map_, "timeline": course},
-        extra={"main": main.name},
+    )
+
+
+def _sections(
+    context: Context, map_: Answer, course: Answer, rows: str, columns: str
+) -> tuple[Section, ...]:
+    """Return the map and its course over steps."""
+
+    def lead(column: str, value: Any, row: Mapping[str, Any]) -> str | None:
+        name, sign, kind = column.partition("=")
+        if sign and name == columns and kind:
+            unit = row[rows]
+            inside = None if unit == "total" else unit
+            return context.link("trace", group=inside, by="example", **context.span)
+        return context.lead(column, value, row)
+
+    shares = next(table for table in map_.tables if table.in_text)
+    keyed = [column.name for column in shares.columns if column.name.startswith(f"{columns}=")]
+    heat = Chart(
+        "heat",
+        f"Share of each {rows}'s change by {columns}",
+        {"y": rows, "columns": "\n".join(keyed), "prefix": f"{columns}=", "label": columns},
+    )
+    small = Chart(
+        "small",
+        f"Share of change over steps, by {columns}",
+        {"x": "last_step", "y": "share", "facet": columns, "label": "step"},
+    )
+    every = [column.name for column in shares.columns if column.name not in {"visits", "rest"}]
+    return (
+        section(
+            map_,
+            shares.name,
+            name="map",
+            chart=heat,
+            notes=True,
+            facts=facts(map_, ("measure",)),
+            title=f"Whose visits moved each {rows}: share of its change",
+            look=context.look(
+                shares.name, "matrix", link=lead, bars=keyed, only=(*every, "visits", "rest")
+            ),
+        ),
+        section(
+            course,
+            "cells",
+            name="course",
+            chart=small,
+            is_folded=True,
+            title=f"Over steps, by {columns}",
+            look=context.look("cells", "timeline", bars=("share",)),
+            facts=facts(course, ("windows",)),
+        ),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from gradledger.query import Answer
 from gradledger.web.context import Context
 from gradledger.web.page import Chart, Fact, Page, Section
 from gradledger.web.show import facts, section
@@ -47,6 +48,50 @@ def overview(context: Context) -> Page:
             is_live=is_open,
             tone="bad" if progress.findings else "good",
         ),
+        *_courses(context, progress, is_open=is_open),
+        section(
+            decisions,
+            "decisions",
+            title="Admitted and refused",
+            is_half=True,
+            look=context.look(
+                "decisions", "decisions", bars=("visits",), hide=("policy", "reason", "profile")
+            ),
+            links=(
+                ("every example", context.link("examples")),
+                ("policies and rules", context.link("policies")),
+            ),
+        ),
+    ]
+    if moved.rows:
+        sections.append(_behaviours(context, moved))
+    sections += [
+        section(
+            info,
+            "blocks",
+            title="Blocks, from input to output",
+            is_half=True,
+            look=context.look("blocks", "info"),
+            links=(("parameter map", context.link("matrix")),),
+        ),
+        Section(
+            "record", "What was recorded", facts=facts(info, _FACTS), notes=info.notes, is_half=True
+        ),
+    ]
+    return Page(
+        name="overview",
+        title=context.run.replace("~", "/"),
+        lead=f"run {context.ledger.begin.run_id}",
+        sections=tuple(sections),
+        commands=(context.command("info"), context.command("steps")),
+        answers={"progress": progress, "info": info, "decisions": decisions, "capabilities": moved},
+        live_seconds=_LIVE_SECONDS if is_open else 0.0,
+    )
+
+
+def _courses(context: Context, progress: Answer, *, is_open: bool) -> list[Section]:
+    """Return loss and balance over steps."""
+    return [
         section(
             progress,
             title="Loss",
@@ -89,61 +134,27 @@ def overview(context: Context) -> Page:
                 only=("last_step", "residual", "unbalanced", "record_percent"),
             ),
         ),
-        section(
-            decisions,
-            "decisions",
-            title="Admitted and refused",
-            is_half=True,
-            look=context.look(
-                "decisions", "decisions", bars=("visits",), hide=("policy", "reason", "profile")
-            ),
-            links=(
-                ("every example", context.link("examples")),
-                ("policies and rules", context.link("policies")),
-            ),
-        ),
     ]
-    if moved.rows:
-        sections.append(
-            section(
-                moved,
-                title="Behaviours",
-                name="behaviours",
-                is_half=True,
-                look=context.look(
-                    "capabilities",
-                    "capabilities",
-                    bars=("measured",),
-                    rename={"name": "capability"},
-                    only=("name", "before", "after", "measured", "visits"),
-                    link=lambda column, value, _: (
-                        context.link("capability", name=value) if column == "name" else None
-                    ),
-                ),
-                links=(("what moved them", context.link("capability")),),
-            )
-        )
-    sections += [
-        section(
-            info,
-            "blocks",
-            title="Blocks, from input to output",
-            is_half=True,
-            look=context.look("blocks", "info"),
-            links=(("parameter map", context.link("matrix")),),
+
+
+def _behaviours(context: Context, moved: Answer) -> Section:
+    """Return how each behaviour moved."""
+    return section(
+        moved,
+        title="Behaviours",
+        name="behaviours",
+        is_half=True,
+        look=context.look(
+            "capabilities",
+            "capabilities",
+            bars=("measured",),
+            rename={"name": "capability"},
+            only=("name", "before", "after", "measured", "visits"),
+            link=lambda column, value, _: (
+                context.link("capability", name=value) if column == "name" else None
+            ),
         ),
-        Section(
-            "record", "What was recorded", facts=facts(info, _FACTS), notes=info.notes, is_half=True
-        ),
-    ]
-    return Page(
-        name="overview",
-        title=context.run.replace("~", "/"),
-        lead=f"run {context.ledger.begin.run_id}",
-        sections=tuple(sections),
-        commands=(context.command("info"), context.command("steps")),
-        answers={"progress": progress, "info": info, "decisions": decisions, "capabilities": moved},
-        live_seconds=_LIVE_SECONDS if is_open else 0.0,
+        links=(("what moved them", context.link("capability")),),
     )
 
 

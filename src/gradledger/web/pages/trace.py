@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gradledger.query import MEASURES, ORDERS
+from gradledger.query import MEASURES, ORDERS, Answer
 from gradledger.web.context import Context, choice
-from gradledger.web.page import Chart, Form, Page
+from gradledger.web.page import Chart, Form, Page, Section
 from gradledger.web.show import PAGE_ROWS, facts, section
 
 
@@ -28,17 +28,6 @@ def trace(context: Context) -> Page:
     course = context.ask(
         "timeline", group, by="class", measure=measure, windows=40, top=6, **context.span
     )
-    ranking = context.look(
-        "ranking",
-        "trace",
-        bars=("share",),
-        page=number,
-        open_ended=True,
-        paged=lambda turned: context.here(page=turned),
-        hide=(("value",) if ranked.measure != "norm" else ())
-        + (("examples",) if by == "example" else ()),
-        also=("class", "source"),
-    )
     span = {name: value for name, value in context.span.items() if value is not None}
     return Page(
         name="trace",
@@ -55,51 +44,72 @@ def trace(context: Context) -> Page:
             ),
             "Show",
         ),
-        sections=(
-            section(
-                ranked,
-                "ranking",
-                look=ranking,
-                notes=True,
-                facts=facts(ranked),
-                title=ranked.tables[0].title,
-            ),
-            *(
-                section(
-                    ranked,
-                    table.name,
-                    is_half=True,
-                    look=context.look(table.name, "trace", bars=("share",)),
-                    chart=Chart(
-                        "waterfall", "All lines add up to the change", {"x": "line", "y": "share"}
-                    ),
-                )
-                for table in ranked.tables[1:]
-            ),
-            section(
-                course,
-                "cells",
-                name="course",
-                is_folded=True,
-                is_half=True,
-                title="Over steps, by class",
-                look=context.look("cells", "timeline", bars=("share",)),
-                chart=Chart(
-                    "small",
-                    "Share of change over steps, by class",
-                    {"x": "last_step", "y": "share", "facet": "class", "label": "step"},
-                ),
-            ),
-            section(
-                books,
-                name="books",
-                title="The books of these groups",
-                look=context.look("", bars=("visits",)),
-                links=(("all lines of the books", context.link("books", group=group)),),
-            ),
-        ),
+        sections=_sections(context, ranked, books, course),
         commands=(
             context.command("trace", group=group, by=by, measure=measure, order=order, **span),
         ),
         answers={"trace": ranked, "books": books, "timeline": course},
+    )
+
+
+def _sections(
+    context: Context, ranked: Answer, books: Answer, course: Answer
+) -> tuple[Section, ...]:
+    """Return the ranking, all lines, the course over steps, and the books."""
+    number = context.arguments.number("page", 1, low=1) or 1
+    group = context.arguments.text("group")
+    by_example = context.arguments.text("by", "example") == "example"
+    ranking = context.look(
+        "ranking",
+        "trace",
+        bars=("share",),
+        page=number,
+        open_ended=True,
+        paged=lambda turned: context.here(page=turned),
+        hide=(("value",) if ranked.measure != "norm" else ())
+        + (("examples",) if by_example else ()),
+        also=("class", "source"),
+    )
+    return (
+        section(
+            ranked,
+            "ranking",
+            look=ranking,
+            notes=True,
+            facts=facts(ranked),
+            title=ranked.tables[0].title,
+        ),
+        *(
+            section(
+                ranked,
+                table.name,
+                is_half=True,
+                look=context.look(table.name, "trace", bars=("share",)),
+                chart=Chart(
+                    "waterfall", "All lines add up to the change", {"x": "line", "y": "share"}
+                ),
+            )
+            for table in ranked.tables[1:]
+        ),
+        section(
+            course,
+            "cells",
+            name="course",
+            is_folded=True,
+            is_half=True,
+            title="Over steps, by class",
+            look=context.look("cells", "timeline", bars=("share",)),
+            chart=Chart(
+                "small",
+                "Share of change over steps, by class",
+                {"x": "last_step", "y": "share", "facet": "class", "label": "step"},
+            ),
+        ),
+        section(
+            books,
+            name="books",
+            title="The books of these groups",
+            look=context.look("", bars=("visits",)),
+            links=(("all lines of the books", context.link("books", group=group)),),
+        ),
     )

@@ -1,0 +1,229 @@
+"""Interventions that change nothing give the run, and removals cost a part of a training each.
+
+Caveat: the demonstration's data and model. Identities, and equality of a replay from the middle
+with one from the start, are of the tiny size, every tensor compared bit for bit. The time is that
+of the small size with its own recipe of 1.6 passes: an example that is drawn uniformly is first
+presented after a third of the run. It is the CPU time of two processes of one thread each, from
+their start to their end, beside that of two processes that train without a recorder; states are
+stored every 12 steps.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import numpy as np
+import torch
+from benchmarks.figure import Figure, NotMeasurableError
+from torch import nn
+from torch.utils.data import DataLoader
+
+import gradledger as gl
+from gradledger.demo.data import DemoData, load_demo_data
+from gradledger.demo.manifest import default_cache
+from gradledger.demo.model import build_schedule, losses_per_window
+from gradledger.demo.replay import training_of
+from gradledger.demo.train import Training, Windows
+from gradledger.errors import StorageError
+from gradledger.ledger.side_by_side import execute_removals
+from gradledger.query import MODEL_FILE, open_records, resolve, result_folder
+from gradledger.replay import TrainingLoop, counterfactual
+
+ENTRY: Final = "benchmarks.bench_replay_removals:entry"
+NUM_REMOVALS, NUM_PROCESSES, STATE_EVERY, SEED = 20, 2, 12, 0
+
+#: Interventions that differ from the run, each also executed from the start.
+CHANGES: Final[tuple[list[dict[str, Any]], ...]] = (
+    [{"remove": {"class": "weak-copyleft"}, "steps": (21, 40)}],
+    [{"renormalise": {"class": "weak-copyleft"}, "steps": (15, 30)}],
+    [{"reweight": {"class": "attribution"}, "factor": 0.5, "steps": (30, 40)}],
+    [{"reprofile": {"class": "open-permissive"}, "profile": "output-only", "steps": (12, 40)}],
+    [{"remove": {"class": "test-code"}}, {"reweight": {"class": "attribution"}, "factor": 2.0}],
+)
+
+
+def entry(size: str = "small") -> TrainingLoop:
+    """Build the training of a recorded run again, without figures and texts."""
+    training = training_of(_data(size), torch.float32)
+    return TrainingLoop(training.build, training.run)
+
+
+def measure(size: str = "small") -> list[Figure]:
+    """Measure all three figures."""
+    data = _data("tiny")
+    with TemporaryDirectory() as folder:
+        run_dir = Path(folder) / "run"
+        training = record(run_dir, data, 10)
+        same, of_same = identities(run_dir, training)
+        equal, of_equal = middle_equals_start(run_dir, training)
+    removals, trainings, executed = times(size)
+    return [
+        Figure("replay.identities", same / of_same, "share of the interventions", "equal", 1.0,
+               caveat=f"{of_same} interventions, the whole run executed each time"),
+        Figure("replay.mid_equals_scratch", equal / of_equal, "share of the interventions",
+               "equal", 1.0, caveat=f"{of_equal} interventions, final models bit for bit"),
+        Figure("replay.removals_time", removals / trainings, "ratio", "lower", 0.7,
+               caveat=f"{NUM_REMOVALS} removals {removals:.0f} s, {NUM_REMOVALS} trainings "
+               f"{trainings:.0f} s of CPU; {executed:.2f} of the steps executed"),
+    ]  # fmt: skip
+
+
+def record(run_dir: Path, data: DemoData, state_every: int) -> Training:
+    """Record a run of the demonstration, without probes."""
+    training = training_of(data, torch.float32)
+    model, optimizer = training.build()
+    with gl.record(
+        run_dir,
+        model,
+        optimizer,
+        policy=data.policy_path,
+        state_every=state_every,
+        replay=ENTRY,
+        replay_arguments={"size": data.size.name},
+    ) as run:
+        training.run(run)
+    return training
+
+
+def identities(run_dir: Path, training: Training) -> tuple[int, int]:
+    """Return how many interventions that change nothing end in the recorded bits; of how many."""
+    records = open_records(run_dir)
+    loop = TrainingLoop(training.build, training.run)
+    try:
+        profiles = [
+            str(row[0]) for row in records.ask(
+                "SELECT DISTINCT profile FROM decisions WHERE verdict = 'admit' ORDER BY 1"
+            )
+        ]  # fmt: skip
+        first = int(records.ask("SELECT min(example) FROM visits")[0][0])
+        asked: list[list[dict[str, Any]]] = [
+            *([{"reprofile": {"profile": name}, "profile": name}] for name in profiles),
+            [{"reweight": {"verdict": "admit"}, "factor": 1.0}],
+            [{"substitute": first, "example": first}],
+            [{"reweight": first, "factor": 2.0}, {"reweight": first, "factor": 0.5}],
+        ]
+        results = [
+            counterfactual(records, resolve(records, item).intervention, loop, start=0, fresh=True)
+            for item in asked
+        ]
+    finally:
+        records.close()
+    return sum(_is_recorded(result) for result in results), len(results)
+
+
+def middle_equals_start(run_dir: Path, training: Training) -> tuple[int, int]:
+    """Return how many interventions end in the same bits from the middle and from the start."""
+    records = open_records(run_dir)
+    loop = TrainingLoop(training.build, training.run)
+    equal = 0
+    try:
+        for asked in CHANGES:
+            intervention = resolve(records, asked).intervention
+            place = result_folder(records, intervention) / MODEL_FILE
+            middle = counterfactual(records, intervention, loop, fresh=True)
+            from_middle = place.read_bytes()
+            start = counterfactual(records, intervention, loop, fresh=True, start=0)
+            changed = not _is_recorded(start) and middle["start_step"] <= start["num_steps"]
+            equal += changed and from_middle == place.read_bytes()
+    finally:
+        records.close()
+    return equal, len(CHANGES)
+
+
+def times(size: str) -> tuple[float, float, float]:
+    """Return CPU seconds of removals and of trainings, and the share of steps executed."""
+    data = _data(size)
+    with TemporaryDirectory() as folder:
+        run_dir = Path(folder) / "run"
+        record(run_dir, data, STATE_EVERY)
+        drawn = np.random.default_rng(SEED).permutation(data.admitted)[:NUM_REMOVALS]
+        chosen = [int(example) for example in drawn]
+        records = open_records(run_dir)
+        before = _children_seconds()
+        execute_removals(
+            records,
+            [[example] for example in chosen],
+            NUM_PROCESSES,
+            trust=True,
+            arguments=None,
+            fresh=False,
+        )
+        removals = _children_seconds() - before
+        executed = sum(_executed(records.path, example) for example in chosen)
+        records.close()
+    before = _children_seconds()
+    words = [sys.executable, "-m", "benchmarks.bench_replay_removals", size]
+    count = str(NUM_REMOVALS // NUM_PROCESSES)
+    processes = [subprocess.Popen([*words, count]) for _ in range(NUM_PROCESSES)]
+    if any(process.wait() for process in processes):
+        message = "a plain training failed"
+        raise NotMeasurableError(message)
+    return removals, _children_seconds() - before, executed / NUM_REMOVALS
+
+
+def train_plainly(size: str, count: int) -> None:
+    """Train the admitted windows without a recorder, several times."""
+    data = _data(size)
+    training = training_of(data, torch.float32)
+    tokens = training.tokens[torch.as_tensor(data.admitted)]
+    for _ in range(count):
+        _train_once(training, tokens)
+
+
+def _train_once(training: Training, tokens: torch.Tensor) -> None:
+    recipe = training.recipe
+    model, optimizer = training.build()
+    generator = torch.Generator().manual_seed(recipe.seed)
+    loader: DataLoader[Any] = DataLoader(
+        Windows(tokens), batch_size=recipe.batch, shuffle=True, drop_last=True, generator=generator
+    )
+    schedule, done = build_schedule(recipe, optimizer), 0
+    while done < recipe.steps:
+        for batch in loader:
+            losses_per_window(model, batch["tokens"]).mean().backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
+            done += 1
+            if done == recipe.steps:
+                break
+
+
+def _executed(run_dir: Path, example: int) -> float:
+    """Return the share of the steps that a removal executed."""
+    for place in run_dir.with_name(f"{run_dir.name}.replays").glob("*/result.json"):
+        result = json.loads(place.read_text())
+        if result["intervention"]["examples"] == [example]:
+            return 1 - float(result["start_step"]) / float(result["num_steps"])
+    message = f"no result of the removal of example {example}"
+    raise NotMeasurableError(message)
+
+
+def _is_recorded(result: Mapping[str, Any]) -> bool:
+    same = result["final_digest"] == result["run_final_digest"]
+    return bool(same and result["num_identical_steps"] == result["num_steps"])
+
+
+def _children_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _data(size: str) -> DemoData:
+    try:
+        return load_demo_data(size, default_cache())
+    except StorageError as error:
+        raise NotMeasurableError(str(error)) from error
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    train_plainly(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,36 @@
+"""The demonstration's question on what is behind an output: a prediction, and its execution."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+
+from gradledger.demo.progress import StepProgress
+from gradledger.demo.replay import training_loop
+from gradledger.ledger import Ledger
+from gradledger.query import Answer
+
+if TYPE_CHECKING:
+    from gradledger.demo.main import Demonstration
+
+#: Runs that are executed to say how far the derivative can be believed: only the spot check.
+_REMOVALS: Final = 0
+
+
+def behind(ledger: Ledger, behaviour: str, done: Demonstration, console: Console) -> Answer:
+    """Differentiate a behaviour through the run and rank packages; keep what fits a page."""
+    loop = training_loop(done.training, done.data)
+    with StepProgress(console, "differentiating", done.summary["steps"]) as progress:
+        answer = ledger.influence(
+            {behaviour: loop.observables(())[behaviour]},
+            by="package",
+            top=5,
+            order="negative",
+            build=loop.build,
+            train=loop.train,
+            removals=_REMOVALS,
+            progress=progress.count,
+        )
+    return replace(answer, tables=answer.tables[:1])

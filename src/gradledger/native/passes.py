@@ -1,0 +1,231 @@
+"""The compiled passes as functions over addresses: one call reads a whole tensor once.
+
+Without them some thirty operations read and write the same memory one after the other. Callers keep
+their own form in torch, which serves wherever there is no compiler, on other devices, and as the
+reference in tests.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Final
+
+from gradledger.native.build import load
+
+#: Order of the sums, as in passes.c.
+SLOTS: Final = (
+    "delta", "gradient", "gap", "edits", "history", "history_decay", "decay", "inventory",
+    "revaluation", "remainder", "rounding", "residual", "accrual_rounding", "accrual_residual",
+    "two_ulp",
+)  # fmt: skip
+#: Order of the addresses, as in passes.c; 0 for what is not there.
+INPUTS: Final = (
+    "before", "after", "raw", "used", "captured", "momentum_before", "momentum_after",
+    "gradient_scale", "carried_scale", "remainder", "inventory", "decay_momentum",
+)  # fmt: skip
+
+#: Elements from which on a second thread pays.
+_THREADED: Final = 1 << 17
+#: Threads begin at multiples of this, so that no block is shared.
+_GRAIN: Final = 1024
+
+
+@dataclass(frozen=True)
+class Law:
+    """Numbers of a realised law, in the order of ``struct law`` in passes.c."""
+
+    gradient: float
+    incurred: float
+    kappa: float
+    history: float
+    inventory: float
+    coupled_cash: float
+    coupled_accrual: float
+    decoupled: float
+    retain: float
+    intake: float
+    is_coupled: bool
+    scaled_intake: bool
+
+
+class _Law(ctypes.Structure):
+    _fields_ = tuple(
+        (field.name, ctypes.c_double if field.type == "float" else ctypes.c_int)
+        for field in fields(Law)
+    )
+
+
+class _Inputs(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_void_p) for name in INPUTS)
+
+
+class CompiledPasses:
+    """The passes of one library.
+
+    Args:
+        library: As ``build.load`` returns it.
+    """
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._library = library
+        self._other = ThreadPoolExecutor(1, thread_name_prefix="gradledger-passes")
+
+    def measure_lines(
+        self,
+        addresses: Mapping[str, int],
+        law: Law,
+        length: int,
+        *,
+        double: bool,
+        num_threads: int,
+    ) -> dict[str, tuple[float, float]]:
+        """Measure the lines of one tensor and carry its accounts.
+
+        Args:
+            addresses: Where each of ``INPUTS`` lies, contiguous; 0 for none.
+            law: The numbers of the law.
+            length: Elements of the tensor.
+            double: Whether all of them are float64; else float32.
+            num_threads: Threads that may be used; more than two are not.
+
+        Returns:
+            Squared norm and inner product with the change by slot.
+        """
+        function = self._library.measure_lines_f64 if double else self._library.measure_lines_f32
+        inputs = _Inputs(**{name: addresses[name] or None for name in INPUTS})
+        numbers = _Law(**{field.name: getattr(law, field.name) for field in fields(Law)})
+
+        def run(start: int, stop: int) -> list[float]:
+            sums = (ctypes.c_double * (2 * len(SLOTS)))()
+            function(
+                ctypes.byref(inputs),
+                ctypes.byref(numbers),
+                ctypes.c_long(start),
+                ctypes.c_long(stop),
+                sums,
+            )
+            return list(sums)
+
+        total = self._added(run, length, num_threads)
+        return {name: (total[2 * i], total[2 * i + 1]) for i, name in enumerate(SLOTS)}
+
+    def compare(
+        self, used: int, raw: int, length: int, *, double: bool, num_threads: int
+    ) -> tuple[float, float, bool]:
+        """Return <used, raw>, <raw, raw>, and whether both hold the same bits."""
+        function = self._library.compare_f64 if double else self._library.compare_f32
+
+        def run(start: int, stop: int) -> list[float]:
+            sums = (ctypes.c_double * 3)()
+            function(
+                ctypes.c_void_p(used),
+                ctypes.c_void_p(raw),
+                ctypes.c_long(start),
+                ctypes.c_long(stop),
+                sums,
+            )
+            return list(sums)
+
+        cross, square, others = self._added(run, length, num_threads)
+        return cross, square, others == 0
+
+    def weigh(
+        self,
+        after: int,
+        before: int,
+        scale: int,
+        factor: float,
+        out: int,
+        length: int,
+        *,
+        double: bool,
+        num_threads: int,
+    ) -> None:
+        """Write factor * scale * (after - before); a scale of address 0 is a scale of one."""
+        function = self._library.weigh_f64 if double else self._library.weigh_f32
+
+        def run(start: int, stop: int) -> list[float]:
+            function(
+                ctypes.c_void_p(after),
+                ctypes.c_void_p(before),
+                ctypes.c_void_p(scale or None),
+                ctypes.c_double(factor),
+                ctypes.c_void_p(out),
+                ctypes.c_long(start),
+                ctypes.c_long(stop),
+            )
+            return []
+
+        self._added(run, length, num_threads)
+
+    def measure_rows(
+        self,
+        rows: int,
+        num_rows: int,
+        length: int,
+        others: tuple[int, int, int],
+        *,
+        double: bool,
+        num_threads: int,
+    ) -> tuple[list[float], list[float]]:
+        """Measure a few rows and add them to a weighted sum.
+
+        Args:
+            rows: Where the rows lie, one behind the other.
+            num_rows: How many there are.
+            length: Elements of a row.
+            others: Where the direction, the weights and the sum lie.
+            double: Whether all of it is float64; else float32.
+            num_threads: Threads that may be used; more than two are not.
+
+        Returns:
+            Inner product of each row with the direction, and its squared norm.
+        """
+        function = self._library.measure_rows_f64 if double else self._library.measure_rows_f32
+        direction, weights, total = (ctypes.c_void_p(address) for address in others)
+
+        def run(start: int, stop: int) -> list[float]:
+            sums = (ctypes.c_double * (2 * num_rows))()
+            function(
+                ctypes.c_void_p(rows),
+                ctypes.c_long(num_rows),
+                ctypes.c_long(length),
+                direction,
+                weights,
+                total,
+                ctypes.c_long(start),
+                ctypes.c_long(stop),
+                sums,
+                ctypes.byref(sums, 8 * num_rows),
+            )
+            return list(sums)
+
+        found = self._added(run, length, num_threads, num_rows)
+        return found[:num_rows], found[num_rows:]
+
+    def _added(
+        self,
+        run: Callable[[int, int], list[float]],
+        length: int,
+        num_threads: int,
+        times: int = 1,
+    ) -> list[float]:
+        """Run over a tensor, in two halves at once where that pays, and add up what they give."""
+        if num_threads == 1 or length * times < _THREADED:
+            return run(0, length)
+        middle = math.ceil(length / 2 / _GRAIN) * _GRAIN
+        pending = self._other.submit(run, middle, length)
+        first = run(0, middle)
+        return [a + b for a, b in zip(first, pending.result(), strict=True)]
+
+
+@cache
+def compiled_passes() -> CompiledPasses | None:
+    """Return the compiled passes of this machine; None where they cannot be built."""
+    library = load()
+    return None if library is None else CompiledPasses(library)

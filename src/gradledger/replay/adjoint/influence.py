@@ -1,0 +1,60 @@
+"""Computing what ``influence`` ranks: derivatives of behaviours, and whether to believe them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from gradledger.query.records import Records
+from gradledger.replay.adjoint.belief import Belief, examine_beliefs
+from gradledger.replay.adjoint.derive import derive
+from gradledger.replay.adjoint.following import Progress
+from gradledger.replay.adjoint.store import store
+from gradledger.replay.loop import Observable, TrainingLoop
+from gradledger.replay.recorded import RecordedRun
+
+#: Runs that the checks of a derivative execute besides trial removals.
+_CHECKS = 2
+
+
+def compute_influence(
+    records: Records,
+    loop: TrainingLoop,
+    behaviours: Mapping[str, Observable],
+    *,
+    num_removals: int = 4,
+    memory_bytes: int = 1 << 30,
+    progress: Progress | None = None,
+) -> dict[str, Belief]:
+    """Differentiate behaviours, execute a few runs nearby, and store both beside the run.
+
+    Args:
+        records: The closed run.
+        loop: Builds and trains.
+        behaviours: Name -> differentiable function of the model.
+        num_removals: Trial removals that are executed.
+        memory_bytes: What states of the run may take.
+        progress: Called after every step of the derivative with the steps done and all of them,
+            those of the executed runs included.
+
+    Returns:
+        Behaviour -> what executed runs say of its derivative.
+
+    Raises:
+        ReplayError: R101 to R105, R131, R132, R171 to R178.
+    """
+    run, started = RecordedRun(records.path), time.perf_counter()
+    further = (_CHECKS + num_removals) * run.num_steps
+
+    def advance(done: int, total: int) -> None:
+        if progress is not None:
+            progress(done, total + further)
+
+    found = derive(
+        run, loop.build, loop.train, behaviours, memory_bytes=memory_bytes, progress=advance
+    )
+    beliefs = examine_beliefs(
+        run, loop.build, loop.train, behaviours, found, num_removals=num_removals
+    )
+    store(records, run, found, beliefs, time.perf_counter() - started)
+    return beliefs
