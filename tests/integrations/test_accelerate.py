@@ -12,7 +12,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 import accelerate
 from accelerate.utils import set_seed
-from conftest import Tokens, assert_booked, assert_same_bits, llama, pad
+from tiny import Tokens, assert_booked, assert_same_bits, llama, pad
 from torch.utils.data import DataLoader
 
 from gradledger.integrations.accelerate import record

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from conftest import Tokens, assert_booked, assert_same_bits, llama, pad
+from tiny import Tokens, assert_booked, assert_same_bits, llama, pad
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from gradledger.errors import GradledgerError

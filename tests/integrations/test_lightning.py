@@ -11,8 +11,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 import lightning.pytorch as pl
-from conftest import Tokens, assert_booked, assert_same_bits, llama, pad
 from lightning.pytorch.loggers import CSVLogger
+from tiny import Tokens, assert_booked, assert_same_bits, llama, pad
 from torch.utils.data import DataLoader
 
 from gradledger.integrations.lightning import LedgerCallback

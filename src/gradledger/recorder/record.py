@@ -45,6 +45,18 @@ from gradledger.segment import RunLock, ensure_folder, write_bytes_atomic
 LEVELS: Final = ("decisions", "shares", "sketch")
 ON_IMBALANCE: Final = ("flag", "strict")
 
+#: Settings that the record has as they were given.
+_AS_GIVEN: Final = (
+    "accept_coupled",
+    "verify_content",
+    "update_norms",
+    "substitute",
+    "probe_weights_every",
+    "seal_rows",
+    "seal_steps",
+    "seal_seconds",
+)
+
 
 def record(
     run_dir: str | Path,
@@ -152,7 +164,6 @@ def record(
         check_choice("level", level, LEVELS[1:])
     behaviours = Behaviours(Path(run_dir), check_probes(probes), probe_weights_every)
     schedule = StateSchedule.of(state_every, state_keep)
-    named = named_replay(replay, replay_arguments)
     signer, asked = signing_key(key), named_witnesses(witnesses)
     moment = now or datetime.now(UTC)
     parent = Parent(fork, moment.isoformat()) if fork is not None else None
@@ -177,20 +188,13 @@ def record(
         "unattributed": list(unattributed),
         **({"later": list(later)} if later else {}),
         **({"sketching": Sketching.read(sketching).record()} if level == "sketch" else {}),
-        "accept_coupled": accept_coupled,
-        "verify_content": verify_content,
-        "update_norms": update_norms,
-        "substitute": substitute,
+        **{name: given[name] for name in _AS_GIVEN},
         "state_every": schedule.every,
         "state_keep": schedule.keep,
         "probes": behaviours.records(),
-        "probe_weights_every": probe_weights_every,
-        "seal_rows": seal_rows,
-        "seal_steps": seal_steps,
-        "seal_seconds": seal_seconds,
         "profiles": describe_profiles(loaded, seen.grouping.blocks),
         "groups": None if groups is None else dict(groups),
-        "replay": named,
+        "replay": named_replay(replay, replay_arguments),
         "fork": parent and parent.to_dict(),
     }
     if parent is not None and not going_on:
