@@ -72,8 +72,11 @@ def influence(
         ranking = _units_table(records, found, by)
     else:
         key = key_of(records, by)
-        with records.beside(_RELATION, _arrow(found)):
+        records.tables[_RELATION] = _arrow(found)
+        try:
             ranked = rank_values(records, _SQL, key, max(1, int(top)), order)
+        finally:
+            del records.tables[_RELATION]
         ranking = _ranking_table(by, ranked, order)
     name = found.record["behaviour"]
     tables = (ranking,) if by == "block" else (ranking, _units_table(records, found, "block"))

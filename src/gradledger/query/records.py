@@ -7,8 +7,7 @@ records, and the same question gives the same bits every time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -66,7 +65,7 @@ class Records:
         files: Parquet files per relation, in the order in which they were sealed.
         threads: Threads of the query engine.
         resumes: Resumes of the run, in order.
-        tables: What queries read besides the run, see ``beside``.
+        tables: What queries read besides the run, by name, while it stands here.
         copies: Folder of sorted copies; None where none are wanted.
     """
 
@@ -141,15 +140,6 @@ class Records:
             raise
         except duckdb.Error as error:
             raise damaged(self.path, error) from error
-
-    @contextmanager
-    def beside(self, name: str, rows: pa.Table) -> Iterator[None]:
-        """Let queries read a table of our own under a name, as long as the context is open."""
-        self.tables[name] = rows
-        try:
-            yield
-        finally:
-            del self.tables[name]
 
     def close(self) -> None:
         """Close the connection; nothing on disk changes."""

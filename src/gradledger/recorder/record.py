@@ -16,6 +16,7 @@ from gradledger.probe import Probe, check_probes
 from gradledger.recorder.admit import Admitter
 from gradledger.recorder.attach import Observation, observe
 from gradledger.recorder.behaviours import Behaviours
+from gradledger.recorder.checks import check_choice
 from gradledger.recorder.describe import (
     describe_opening,
     describe_optimizer,
@@ -27,7 +28,7 @@ from gradledger.recorder.fork import Parent
 from gradledger.recorder.log_keeper import LogKeeper, named_witnesses
 from gradledger.recorder.named_replay import named_replay
 from gradledger.recorder.recorder import Recorder
-from gradledger.recorder.refusals import check_choice, refuse_content
+from gradledger.recorder.refusals import refuse_content
 from gradledger.recorder.resume import (
     Resumption,
     is_begun,
@@ -45,16 +46,10 @@ from gradledger.segment import RunLock, ensure_folder, write_bytes_atomic
 LEVELS: Final = ("decisions", "shares", "sketch")
 ON_IMBALANCE: Final = ("flag", "strict")
 
-#: Settings that the record has as they were given.
-_AS_GIVEN: Final = (
-    "accept_coupled",
-    "verify_content",
-    "update_norms",
-    "substitute",
-    "probe_weights_every",
-    "seal_rows",
-    "seal_steps",
-    "seal_seconds",
+#: Settings that are recorded as they are given.
+_RECORDED: Final = (
+    *("accept_coupled", "verify_content", "update_norms", "substitute"),
+    *("probe_weights_every", "seal_rows", "seal_steps", "seal_seconds"),
 )
 
 
@@ -185,10 +180,10 @@ def record(
     )
     behaviours.check(model, [name for group in seen.grouping.groups for name in group.parameters])
     settings = {
+        **{name: given[name] for name in _RECORDED},
         "unattributed": list(unattributed),
         **({"later": list(later)} if later else {}),
         **({"sketching": Sketching.read(sketching).record()} if level == "sketch" else {}),
-        **{name: given[name] for name in _AS_GIVEN},
         "state_every": schedule.every,
         "state_keep": schedule.keep,
         "probes": behaviours.records(),

@@ -1,14 +1,13 @@
-"""Refusals before a run begins: of settings that mean nothing and of directories in use."""
+"""Refusals before a run begins: of directories that are in use."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from gradledger.errors import InputError, StorageError
+from gradledger.errors import StorageError
 from gradledger.recorder.resume import is_unborn
 
-__all__ = ["check_choice", "refuse_content"]
+__all__ = ["refuse_content"]
 
 
 def refuse_content(run_dir: Path, *, resume: bool) -> None:
@@ -31,18 +30,3 @@ def refuse_content(run_dir: Path, *, resume: bool) -> None:
         hint="choose another directory; runs are never overwritten, and one that was cut off goes "
         "on with resume=True",
     )
-
-
-def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
-    """Refuse a setting that is not one of those allowed.
-
-    Raises:
-        InputError: Code I104.
-    """
-    if value not in allowed:
-        raise InputError(
-            "I104",
-            observed=f"{name}={value!r}",
-            expected="one of " + ", ".join(repr(choice) for choice in allowed),
-            where="gl.record",
-        )
