@@ -32,6 +32,8 @@ CODES: Final[dict[str, str]] = {
     "I151": "manifest of the demo is malformed",
     "I152": "wheel is not safe to read",
     "I153": "wheel does not match its own record",
+    "I161": "batch does not say which examples it holds",
+    "I162": "training is spread over several processes or optimizers",
     # P: policy
     "P101": "policy cannot be read",
     "P102": "policy is too large",
@@ -79,6 +81,8 @@ CODES: Final[dict[str, str]] = {
     "G106": "input of a module was changed in place",
     "G107": "rows of a batch are mixed",
     "G108": "module does not write the same when it runs again",
+    "G121": "loss mixes the rows of a batch",
+    "G123": "parameter is used past its module",
     # U: update
     "U101": "optimizer is not supported",
     "U102": "optimizer setting is not supported",
@@ -194,6 +198,8 @@ CODES: Final[dict[str, str]] = {
     "Q151": "answer has no picture",
     "Q171": "derivatives are not computed",
     "Q172": "stored derivatives are damaged",
+    "Q191": "run has no sketches of a group",
+    "Q192": "sketches have no such interval",
     # W: web
     "W101": "packages of the pages are missing",
     "W102": "folder cannot be served",

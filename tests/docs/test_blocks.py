@@ -3,6 +3,7 @@
 Blocks marked ``python`` run in page order in one namespace and one empty folder. ``console`` blocks
 run when the comment ``<!-- run -->`` stands before them; their shown output must appear, in order,
 with ``...`` for whatever varies. A ``python`` block is left out only by ``<!-- not run: why -->``.
+Warnings are errors, but in blocks with ``<!-- warnings of the framework: why -->`` before them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import shlex
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -25,7 +27,10 @@ def test_blocks_run(page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         if block.language == "python" and not block.note.startswith("not run:"):
             # Blank lines in front make tracebacks point into the page.
             code = compile("\n" * (block.line - 1) + block.text, page.name, "exec")
-            exec(code, namespace)  # noqa: S102
+            with warnings.catch_warnings():
+                if block.note.startswith("warnings of the framework:"):
+                    warnings.simplefilter("ignore")
+                exec(code, namespace)  # noqa: S102
         elif block.language == "yaml" and block.note.startswith("file:"):
             Path(block.note.removeprefix("file:").strip()).write_text(block.text, encoding="utf-8")
         elif block.language == "console" and block.note == "run":

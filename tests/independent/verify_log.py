@@ -34,6 +34,7 @@ RECEIPTS = {True: "c2sp.org/tlog-proof@v1", False: "gradledger.unsigned-proof/1"
 WIDTHS = {
     "bool": 1, "int16": 2, "int32": 4, "int64": 8, "float32": 4, "float64": 8, "timestamp": 8,
     "digest": 32, "string": 32, "label": 32,
+    "bytes64": 64, "bytes128": 128, "bytes256": 256, "bytes512": 512, "bytes1024": 1024,
 }  # fmt: skip
 COMMON = {"format", "kind", "run_id", "files"}
 FIELDS = {

@@ -33,6 +33,7 @@ ROW_CODES: Final[dict[str, str]] = {
     "label": "32s",
     "string": "32s",
     "timestamp": "q",
+    **{f"bytes{width}": f"{width}s" for width in (64, 128, 256, 512, 1024)},
 }
 #: Bits of the one NaN of each floating type.
 NAN_BITS: Final[dict[str, int]] = {"float32": 0x7FC00000, "float64": 0x7FF8000000000000}
@@ -141,8 +142,8 @@ def text_digest(text: str) -> bytes:
 def _encode(value: Any, kind: str) -> bytes:
     if kind in {"label", "string"}:
         return text_digest(value)
-    if kind == "digest" and len(value) != field_bytes(kind):
-        message = "not 32 bytes"
+    if kind.startswith(("digest", "bytes")) and len(value) != field_bytes(kind):
+        message = f"not {field_bytes(kind)} bytes"
         raise ValueError(message)
     if kind == "bool" and type(value) is not bool:
         message = "not a truth value"

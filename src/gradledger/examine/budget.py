@@ -77,7 +77,7 @@ def disk_table(
 ) -> tuple[Table, float | None]:
     """Return bytes per step and for the whole run, and the sum for the run."""
     groups = len(grouping.groups)
-    measures = (3 if update_norms else 2) * groups if level == "shares" else 0
+    measures = (3 if update_norms else 2) * groups if level != "decisions" else 0
     visits, books, step = (_width(table) for table in (VISITS, BOOKS, STEPS))
     sizes = [
         ("visits", trial.num_visits, len(VISITS) + measures,

@@ -16,6 +16,7 @@ from gradledger.gradient import coupled_modules, survey
 from gradledger.policy import Policy, load_policy, resolve_profile
 from gradledger.query import Column, Table
 from gradledger.recorder.groups import Grouping, build_groups
+from gradledger.recorder.guards import refuse_sparse
 from gradledger.recorder.weights import FULL, DepthWeights
 from gradledger.update import find_family
 
@@ -66,6 +67,7 @@ def look(
     policy: Policy | str | Path | None = None,
     groups: Mapping[str, str | Sequence[str]] | None = None,
     unattributed: Sequence[str] = (),
+    later: Sequence[str] = (),
     accept_coupled: bool = False,
 ) -> Seen:
     """Return what recording would find before its first step."""
@@ -77,12 +79,17 @@ def look(
     except GradledgerError as error:
         seen.findings.append(Finding.of(error, "optimizer"))
     updated = [value for group in optimizer.param_groups for value in group["params"]]
-    found = survey(model, updated, unattributed)
+    found = survey(model, updated, unattributed, later)
     try:
-        seen.grouping = build_groups(model, optimizer, found, groups)
+        seen.grouping = build_groups(model, optimizer, found, groups, later)
     except InputError as error:
         seen.findings.append(Finding.of(error, "optimizer"))
         return seen
+    try:
+        groups_of = seen.grouping.groups
+        refuse_sparse(model, [value for group in groups_of for value in group.parameters.values()])
+    except GradledgerError as error:
+        seen.findings.append(Finding.of(error, "model"))
     seen.notes += seen.grouping.coverage.notes
     seen.findings += _uncaptured(seen.grouping)
     _judge_coupling(seen, model, accept_coupled=accept_coupled)

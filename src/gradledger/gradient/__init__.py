@@ -11,8 +11,8 @@ from gradledger.gradient.kind import Call, LayerKind
 from gradledger.gradient.kinds import GENERIC, KINDS, find_kind
 from gradledger.gradient.measure import Measured, measure
 from gradledger.gradient.noise import summation_noise
-from gradledger.gradient.ownership import row_axis
-from gradledger.gradient.unit import Survey, Unit, survey
+from gradledger.gradient.ownership import put_tensor, row_axis
+from gradledger.gradient.unit import Survey, Unit, matching, survey
 
 __all__ = [
     "GENERIC",
@@ -27,7 +27,9 @@ __all__ = [
     "Use",
     "coupled_modules",
     "find_kind",
+    "matching",
     "measure",
+    "put_tensor",
     "row_axis",
     "summation_noise",
     "survey",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,9 @@ from gradledger.gradient.ownership import put_tensor, row_axis
 from gradledger.gradient.rows import spread_over_rows, stands_for_all_rows
 from gradledger.gradient.tap import tap_input, tap_outputs
 from gradledger.gradient.unit import Unit
+
+#: What torch says where a whole graph was asked for.
+_REASON: Final = "gradledger reads what modules write: compile without fullgraph=True"
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Capture:
 
     Attributes:
         num_rows: Visits of the current micro-batch.
+        is_paused: Whether nothing is collected right now, gradients that arrive included.
     """
 
     def __init__(
@@ -82,16 +86,21 @@ class Capture:
         self._random: dict[int, RandomState] = {}
         self.num_rows = 0
         self._micro_batch = -1
-        self._active = False
+        self._active = self.is_paused = False
 
     def attach(self) -> None:
         """Put the hooks on the modules."""
+        # A compiled model stops its graphs at them, in place of tracing what they do.
+        before, after = (
+            torch.compiler.disable(hook, reason=_REASON)  # type: ignore[no-untyped-call]
+            for hook in (self._before, self._after)
+        )
         for unit in self._units.values():
             self._handles += [
                 # First of all hooks: what the module's own hooks do is part of the model.
-                unit.module.register_forward_pre_hook(self._before, prepend=True),
+                unit.module.register_forward_pre_hook(before, prepend=True),
                 unit.module.register_forward_hook(
-                    self._after, prepend=True, with_kwargs=True, always_call=True
+                    after, prepend=True, with_kwargs=True, always_call=True
                 ),
             ]
 
@@ -123,12 +132,13 @@ class Capture:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Collect nothing for a while, such as during a forward pass of our own."""
+        """Collect nothing for a while, such as during forward and backward passes of our own."""
         before, self._active = self._active, False
+        self.is_paused = True
         try:
             yield
         finally:
-            self._active = before
+            self._active, self.is_paused = before, False
 
     def emitted(self, parameter: nn.Parameter) -> Tensor | None:
         """Return the gradient that routed taps gave a parameter in this step; None if passive."""
@@ -218,6 +228,8 @@ class Capture:
         """Turn one call with its output gradients into uses; ``hold`` their gradients at once."""
         groups: dict[int, tuple[Tensor | None, list[str]]] = {}
         for name, parameter in unit.names.items():
+            if not parameter.requires_grad:
+                continue  # Frozen for now.
             weights = self._weights.get(id(parameter))
             groups.setdefault(id(weights), (weights, []))[1].append(name)
         for given, names in groups.values():

@@ -53,6 +53,8 @@ class Collector:
     def __call__(self, grads: tuple[Tensor | None, ...]) -> list[Tensor]:
         """Collect; in routed mode return the gradients of the unit's parameters."""
         owner, unit = self._owner, self._unit
+        if owner.is_paused:
+            return []
         if self._read_versions() != self._versions:
             raise GradientError(
                 "G106",

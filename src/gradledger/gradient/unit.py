@@ -45,7 +45,10 @@ class Survey:
 
 
 def survey(
-    model: nn.Module, updated: Iterable[nn.Parameter], unattributed: Sequence[str] = ()
+    model: nn.Module,
+    updated: Iterable[nn.Parameter],
+    unattributed: Sequence[str] = (),
+    later: Sequence[str] = (),
 ) -> Survey:
     """Find the unit of every parameter that the optimizer updates.
 
@@ -53,8 +56,10 @@ def survey(
         model: The model.
         updated: Parameters of the optimizer.
         unattributed: Patterns over full parameter names that are left without capture by name.
+        later: Patterns over full names of parameters that may be trained later.
     """
-    wanted = {id(parameter) for parameter in updated}
+    wanted = {id(parameter) for parameter in updated if parameter.requires_grad}
+    wanted |= {id(parameter) for parameter in matching(model, later)}
     units: list[Unit] = []
     missing: dict[str, tuple[nn.Parameter, str]] = {}
     bypassed: set[int] = set()
@@ -65,7 +70,7 @@ def survey(
         own = {
             name: parameter
             for name, parameter in read_parameters(module).items()
-            if id(parameter) in wanted and parameter.requires_grad
+            if id(parameter) in wanted
         }
         if not own:
             continue
@@ -82,3 +87,12 @@ def survey(
         if kind is not None and captured:
             units.append(Unit(path, module, kind, captured))
     return Survey(tuple(units), missing)
+
+
+def matching(model: nn.Module, patterns: Sequence[str]) -> list[nn.Parameter]:
+    """Return the parameters of which some full name matches one of the patterns."""
+    return [
+        parameter
+        for name, parameter in model.named_parameters(remove_duplicate=False)
+        if any(fnmatchcase(name, pattern) for pattern in patterns)
+    ]

@@ -2,5 +2,6 @@
 
 from gradledger.recorder.record import record
 from gradledger.recorder.recorder import Recorder
+from gradledger.recorder.scalars import book_scalars
 
-__all__ = ["Recorder", "record"]
+__all__ = ["Recorder", "book_scalars", "record"]

@@ -11,6 +11,7 @@ from gradledger.gradient import Capture, survey
 from gradledger.recorder.booking import Booker
 from gradledger.recorder.buffers import BufferGroups
 from gradledger.recorder.groups import Grouping, build_groups
+from gradledger.recorder.guards import refuse_sparse
 from gradledger.recorder.journal import Journal
 from gradledger.recorder.recorder import Recorder
 from gradledger.recorder.row_probe import RowProbe
@@ -27,7 +28,7 @@ class Observation:
         booker: The books, with capture inside.
         buffers: Buffer groups.
         weights: Depth weights by profile.
-        probe: Row probe; None where rows may be coupled by choice.
+        probe: Row probe; None where no visits are measured.
         family: Name of the optimizer family.
     """
 
@@ -58,6 +59,7 @@ def observe(
     *,
     groups: Mapping[str, str | Sequence[str]] | None,
     unattributed: Sequence[str],
+    later: Sequence[str] = (),
     accept_coupled: bool,
     measure_visits: bool,
     update_norms: bool = False,
@@ -72,8 +74,11 @@ def observe(
     family = find_family(optimizer)
     family.check(optimizer)
     updated = [value for group in optimizer.param_groups for value in group["params"]]
-    found = survey(model, updated, unattributed)
-    grouping = build_groups(model, optimizer, found, groups)
+    found = survey(model, updated, unattributed, later)
+    grouping = build_groups(model, optimizer, found, groups, later)
+    refuse_sparse(
+        model, [value for group in grouping.groups for value in group.parameters.values()]
+    )
     capture = Capture(found.units, collect_passive=measure_visits, substitute=substitute)
     uncaptured = [name for name, _ in grouping.coverage.unattributed]
     booker = Booker(
@@ -91,6 +96,6 @@ def observe(
         booker,
         BufferGroups(model, blocks, len(grouping.groups)),
         DepthWeights(grouping, accept_coupled=accept_coupled),
-        None if accept_coupled or not measure_visits else RowProbe(model, found.units),
+        RowProbe(model, found.units) if measure_visits else None,
         family.name,
     )

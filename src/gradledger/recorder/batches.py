@@ -105,25 +105,37 @@ def feed_of(loader: DataLoader[Any], order: RecordedOrder | None) -> Feed | None
     return Feed(order, size, partial(example_numbers, loader))
 
 
+def noteworthy(loader: Iterable[Any]) -> DataLoader[Any]:
+    """Return a loader whose order can be noted.
+
+    Raises:
+        InputError: No ``DataLoader``, an iterable data set, or batching is off. Code I110.
+    """
+    if (
+        not isinstance(loader, DataLoader)
+        or isinstance(loader.dataset, IterableDataset)
+        or loader.batch_sampler is None
+    ):
+        raise InputError(
+            "I110",
+            observed="a loader without a batch sampler (iterable data set or batch_size=None)"
+            if isinstance(loader, DataLoader)
+            else f"batches from a {type(loader).__name__}",
+            expected="a DataLoader over a map-style data set, with batches",
+            where="run.batches",
+            hint="say what a batch holds: run.batches(loader, describe=lambda batch: columns); or "
+            "iterate the loader yourself and name the examples: run.step(batch, examples=ids)",
+        )
+    return loader
+
+
 def noted_loader(
     loader: DataLoader[Any],
     feed: Feed | None = None,
     skip: Skip | None = None,
 ) -> tuple[DataLoader[Any], NotedSampler]:
-    """Return a loader with the same settings whose batches are noted.
-
-    Raises:
-        InputError: The data set is iterable, or batching is off. Code I110.
-    """
-    if isinstance(loader.dataset, IterableDataset) or loader.batch_sampler is None:
-        raise InputError(
-            "I110",
-            observed="a loader without a batch sampler (iterable data set or batch_size=None)",
-            expected="a map-style data set with batches",
-            where="run.batches",
-            hint="iterate the loader yourself and name the examples: run.step(batch, examples=ids)",
-        )
-    sampler = NotedSampler(loader.batch_sampler, feed, skip)
+    """Return a loader with the same settings whose batches are noted."""
+    sampler = NotedSampler(loader.batch_sampler or (), feed, skip)
     workers: dict[str, Any] = {}
     if loader.num_workers:
         workers = {

@@ -17,14 +17,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, optim
+from torch.utils.hooks import RemovableHandle
 
 from gradledger.gradient import Capture
 from gradledger.gradient.again import count_changes
 from gradledger.recorder.checks import refuse_infinite, refuse_leak, refuse_unbooked
 from gradledger.recorder.group_books import book_group
 from gradledger.recorder.groups import Group
+from gradledger.recorder.guards import refuse_sparse_gradient
 from gradledger.recorder.norms import tensor_norms
-from gradledger.recorder.tracked import Tracked
+from gradledger.recorder.scaling import overflowed
+from gradledger.recorder.sketching import Sketcher
+from gradledger.recorder.tracked import Tracked, param_groups_of, track
 from gradledger.recorder.visits import TensorVisits, measure_visits
 from gradledger.update import Family, Realised, Scratch, clip_factor, same_bits
 
@@ -60,38 +64,38 @@ class Booker:
         self._measure_visits, self._update_norms = measure_visits, update_norms
         left_out = set(uncaptured)
         self._optimizer, self._family, self.capture = optimizer, family, capture
-        self._groups_of = _param_groups(optimizer)
+        self._groups_of = param_groups_of(optimizer)
         self.groups = groups
         self._scratch = Scratch()
-        self.tracked: list[list[Tracked]] = [
+        self.tracked = [
             [
-                Tracked(
-                    parameter=value,
-                    name=name,
-                    captured=name not in left_out,
-                    theta_before=torch.empty_like(value),
-                    raw=torch.zeros_like(value, memory_format=torch.contiguous_format),
-                    account=family.open_account(optimizer, value, self._groups_of[id(value)]),
-                )
+                track(optimizer, family, name, value, captured=name not in left_out)
                 for name, value in group.parameters.items()
             ]
             for group in groups
         ]
         self._keep_raw = measure_visits
+        self.last_rows: list[dict[str, Any]] = []  # Of the step that was booked last.
+        self.sketcher: Sketcher | None = None
+        self.loss_scale = 1.0  # Of this step; gradient norms are booked without it.
         self._holds_after = False
         self._stood: list[int] | None = None
-        self._handles = [
-            entry.parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
-                self._raw_copier(entry)
-            )
-            for entries in self.tracked
-            for entry in entries
-        ]
+        self._handles: dict[int, RemovableHandle] = {}
+        self.watch()
+
+    def watch(self) -> None:
+        """Put hooks on the parameters that are trained and have none; frozen ones take none."""
+        for entry in (entry for entries in self.tracked for entry in entries):
+            parameter = entry.parameter
+            if parameter.requires_grad and id(parameter) not in self._handles:
+                self._handles[id(parameter)] = parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
+                    self._raw_copier(entry)
+                )
 
     def detach(self) -> None:
         """Take the hooks off the parameters."""
         while self._handles:
-            self._handles.pop().remove()
+            self._handles.popitem()[1].remove()
 
     def keep_raw_for(self, *, routed: bool) -> None:
         """Copy accumulated gradients in this step where the books or enforcement need them."""
@@ -107,9 +111,10 @@ class Booker:
             InputError: The optimizer would update a parameter that has no books (I109).
         """
         entries = [entry for group in self.tracked for entry in group]
-        self._groups_of = _param_groups(self._optimizer)
+        self._groups_of = param_groups_of(self._optimizer)
         refuse_unbooked(self._optimizer, entries, where)
-        refuse_infinite(entries, where)
+        if not overflowed(self._optimizer):  # A fused step knows of it, and changes nothing.
+            refuse_infinite(entries, where)
         # A write between the beginning of the step and the update is none of the update's.
         held = self._stood == [count_changes(entry.parameter) for entry in entries]
         for entry in entries:
@@ -121,11 +126,11 @@ class Booker:
                 entry.theta_before.copy_(entry.parameter)
             if not self._measure_visits:
                 continue
-            entry.before = self._family.before(
-                self._optimizer,
-                entry.parameter,
-                self._groups_of[id(entry.parameter)],
-                entry.before,
+            settings = self._groups_of.get(id(entry.parameter))  # None: has not joined yet.
+            entry.before = (
+                None
+                if settings is None
+                else self._family.before(self._optimizer, entry.parameter, settings, entry.before)
             )
 
     @torch.no_grad()
@@ -139,13 +144,16 @@ class Booker:
         """
         self._holds_after, self._stood = False, None
         if not self._measure_visits:
-            return StepBooks(self._delta_rows(step, routed), {})
+            self.last_rows = self._delta_rows(step, routed)
+            return StepBooks(self.last_rows, {})
         num_visits, num_groups = sum(sizes), len(self.groups)
         names = ("align", "gnorm", "unorm") if self._update_norms else ("align", "gnorm")
         matrices = {name: np.zeros((num_visits, num_groups)) for name in names}
         rows = []
         for place, (group, entries) in enumerate(zip(self.groups, self.tracked, strict=True)):
             booked = book_group(self, entries, sizes, self._scratch, scaled=self._update_norms)
+            if self.sketcher is not None:
+                self.sketcher.add_group(self, place, entries, sizes)
             for name in names:
                 matrices[name][:, place] = getattr(booked, name)
             rows.append(
@@ -158,6 +166,8 @@ class Booker:
             )
         for name in names[1:]:
             np.sqrt(matrices[name], out=matrices[name])
+        matrices["gnorm"] /= self.loss_scale
+        self.last_rows = rows
         return StepBooks(rows, {name: value.astype(np.float32) for name, value in matrices.items()})
 
     @torch.no_grad()
@@ -192,7 +202,8 @@ class Booker:
         norms = iter(tensor_norms(deltas).double().tolist())
         rows = []
         for group, entries in zip(self.groups, self.tracked, strict=True):
-            rates = {float(self._groups_of[id(entry.parameter)]["lr"]) for entry in entries}
+            settings = (self._groups_of.get(id(entry.parameter)) for entry in entries)
+            rates = {float(found["lr"]) for found in settings if found is not None}
             rows.append(
                 {
                     "step": step,
@@ -243,16 +254,8 @@ class Booker:
 
         def copy(parameter: Tensor) -> None:
             if self._keep_raw and parameter.grad is not None:
+                refuse_sparse_gradient(entry.name, parameter.grad)
                 entry.raw.copy_(parameter.grad)
                 entry.has_raw = True
 
         return copy
-
-
-def _param_groups(optimizer: optim.Optimizer) -> dict[int, dict[str, Any]]:
-    """Return the optimizer param group of every tensor, by ``id``; loading a state renews them."""
-    return {
-        id(value): param_group
-        for param_group in optimizer.param_groups
-        for value in param_group["params"]
-    }

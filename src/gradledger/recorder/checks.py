@@ -72,8 +72,8 @@ def refuse_unbooked(optimizer: optim.Optimizer, entries: Sequence[Tracked], wher
                     f"group {index} that had no books when the run began",
                     expected="the parameters that were trainable and in the optimizer at gl.record",
                     where=where,
-                    hint="add and unfreeze parameters before gl.record, or close this run and "
-                    "record the rest of the training as another",
+                    hint="name them at the start, gl.record(..., later=[...]), or close this run "
+                    "and record the rest of the training as another",
                 )
 
 

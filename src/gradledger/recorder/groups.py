@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from torch import Tensor, nn, optim
 
 from gradledger.errors import InputError
-from gradledger.gradient import Survey
+from gradledger.gradient import Survey, matching
 from gradledger.schema import Coverage, GroupRecord, TensorRecord
 
 
@@ -63,6 +63,7 @@ def build_groups(
     optimizer: optim.Optimizer,
     found: Survey,
     patterns: Mapping[str, str | Sequence[str]] | None = None,
+    later: Sequence[str] = (),
 ) -> Grouping:
     """Group the tensors that the optimizer updates.
 
@@ -72,6 +73,7 @@ def build_groups(
         found: Which module captures which tensor.
         patterns: Group name -> glob pattern(s) over full tensor names; tensors that match none
             keep their module's group.
+        later: Patterns over full names of tensors that may be trained later; booked from the start.
 
     Raises:
         InputError: The optimizer holds a tensor that the model does not. Code I109.
@@ -83,6 +85,8 @@ def build_groups(
         for parameter in param_group["params"]
     }
     _refuse_strangers(optimizer, places)
+    booked = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
+    booked = (booked & held.keys()) | {id(parameter) for parameter in matching(model, later)}
     kinds = {
         id(parameter): unit.kind.name for unit in found.units for parameter in unit.names.values()
     }
@@ -91,7 +95,7 @@ def build_groups(
     for names in places.values():
         full = names[0]
         parameter = model.get_parameter(full)
-        if id(parameter) in held and parameter.requires_grad:
+        if id(parameter) in booked:
             members.setdefault(_group_name(full, model, patterns), {})[full] = parameter
     groups = []
     for number, (name, parameters) in enumerate(members.items()):
@@ -100,7 +104,7 @@ def build_groups(
                 full,
                 tuple(parameter.shape),
                 str(parameter.dtype).removeprefix("torch."),
-                held[id(parameter)],
+                held.get(id(parameter), -1),
                 kinds.get(id(parameter), ""),
                 tuple(places[id(parameter)][1:]),
             )
@@ -114,7 +118,7 @@ def build_groups(
         key: tuple(dict.fromkeys(block_of(name.rpartition(".")[0], model) for name in names))
         for key, names in places.items()
     }
-    return Grouping(tuple(groups), blocks, blocks_of, _coverage(groups, found, held, model))
+    return Grouping(tuple(groups), blocks, blocks_of, _coverage(groups, found, booked, model))
 
 
 def _names_of(model: nn.Module) -> dict[int, list[str]]:
@@ -154,7 +158,7 @@ def _group_name(
 
 
 def _coverage(
-    groups: Iterable[Group], found: Survey, held: Mapping[int, int], model: nn.Module
+    groups: Iterable[Group], found: Survey, booked: Set[int], model: nn.Module
 ) -> Coverage:
     missing = {
         id(parameter): (name, reason) for name, (parameter, reason) in found.unattributed.items()
@@ -162,15 +166,11 @@ def _coverage(
     captured = {id(value) for unit in found.units for value in unit.names.values()}
     tensors: list[Tensor] = [value for group in groups for value in group.parameters.values()]
     unattributed = {
-        key: entry for key, entry in missing.items() if key in held and key not in captured
+        key: entry for key, entry in missing.items() if key in booked and key not in captured
     }
     # A shared tensor is captured only if every module that uses it is.
     partly = [missing[key] for key in missing if key in captured]
-    frozen = sum(
-        value.numel()
-        for value in model.parameters()
-        if id(value) not in held or not value.requires_grad
-    )
+    frozen = sum(value.numel() for value in model.parameters() if id(value) not in booked)
     notes = [f"{frozen} parameters are frozen or not in the optimizer"] if frozen else []
     notes += [f"shared tensor {name} also has a use without capture: {why}" for name, why in partly]
     return Coverage(

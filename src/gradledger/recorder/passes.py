@@ -73,6 +73,11 @@ class Passes:
     _loader_of: list[int] = field(default_factory=list)
     _present: dict[int, dict[str, Tensor]] = field(default_factory=dict)
 
+    @property
+    def number(self) -> int:
+        """Number of the pass that was begun last, from 0."""
+        return max(len(self._loader_of) - 1, 0)
+
     def feed(
         self,
         loader: DataLoader[Any],

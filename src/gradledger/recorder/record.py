@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from torch import nn, optim
 
-from gradledger.errors import StorageError
 from gradledger.log import Cosigner, SigningKey, describe_log, signing_key, write_fork
 from gradledger.policy import Policy, load_policy
 from gradledger.probe import Probe, check_probes
@@ -29,27 +28,29 @@ from gradledger.recorder.fork import Parent
 from gradledger.recorder.log_keeper import LogKeeper, named_witnesses
 from gradledger.recorder.named_replay import named_replay
 from gradledger.recorder.recorder import Recorder
+from gradledger.recorder.refusals import refuse_content
 from gradledger.recorder.resume import (
     Resumption,
     is_begun,
-    is_unborn,
     match_begin,
     read_recorded,
 )
 from gradledger.recorder.run_journal import RunJournal
 from gradledger.recorder.schedule import StateSchedule
 from gradledger.recorder.sink import Sealing, Sink
+from gradledger.recorder.sketching import Sketcher, Sketching
 from gradledger.recorder.stand_in import call_of
 from gradledger.schema import FORMAT, RunBegin
 from gradledger.segment import RunLock, ensure_folder, write_bytes_atomic
+
+LEVELS: Final = ("decisions", "shares", "sketch")
+ON_IMBALANCE: Final = ("flag", "strict")
 
 #: Settings that are recorded as they are given.
 _RECORDED: Final = (
     *("accept_coupled", "verify_content", "update_norms", "substitute"),
     *("probe_weights_every", "seal_rows", "seal_steps", "seal_seconds"),
 )
-LEVELS: Final = ("decisions", "shares")
-ON_IMBALANCE: Final = ("flag", "strict")
 
 
 def record(
@@ -59,9 +60,11 @@ def record(
     *,
     policy: Policy | str | Path | None = None,
     level: str = "shares",
+    sketching: Mapping[str, Any] | None = None,
     on_imbalance: str = "flag",
     groups: Mapping[str, str | Sequence[str]] | None = None,
     unattributed: Sequence[str] = (),
+    later: Sequence[str] = (),
     accept_coupled: bool = False,
     verify_content: bool = True,
     update_norms: bool = False,
@@ -95,10 +98,12 @@ def record(
         optimizer: Its optimizer.
         policy: Admission policy or its file; None admits everything and says so in the record.
         level: ``"shares"`` books every visit on every parameter group; ``"decisions"`` books who,
-            when and the deltas.
+            when and the deltas; ``"sketch"`` keeps entry sketches too.
+        sketching: Names and values of ``Sketching``, at level ``"sketch"``.
         on_imbalance: ``"flag"`` marks a step whose books do not balance, ``"strict"`` stops.
         groups: Group name -> glob pattern(s) over tensor names; by default one per module.
         unattributed: Patterns of tensors that are left without per-example capture, by name.
+        later: Patterns of tensors that may be unfrozen or added after the start.
         accept_coupled: Go on although rows influence each other; the record is marked.
         verify_content: Digest the items of a data set at admission and compare at every visit.
         update_norms: Book the norm of every accrual entry too (a third column per group).
@@ -123,7 +128,7 @@ def record(
         seeds: Seeds that led here, by name.
         notes: Free text.
         replay: ``"package.module:function"``, which returns what builds and trains this run again:
-            ``(build, train)`` or ``(build, train, observe)``. Noted, never called while recording.
+            ``(build, train)`` or ``(build, train, observe)``. Noted, not called.
         replay_arguments: Keyword arguments of that function; values that JSON knows.
         key: Key file that signs the log, made by ``gradledger key generate``; None takes the file
             that ``GRADLEDGER_KEY`` names in the environment, and signs nothing where it is unset.
@@ -138,8 +143,7 @@ def record(
         StorageError: The directory exists (S101) or another writer holds it (S111); a run cannot
             go on because it is closed (S102), was recorded otherwise (S103, S122), or has no
             state that can be used (S104).
-        InputError: A setting is not one of those allowed (I104), or a probe cannot be followed
-            (I131 to I133).
+        InputError: A setting is not allowed (I104), or a probe cannot be followed (I131 to I133).
         UpdateError: The optimizer cannot be booked.
         LogError: The key cannot be read (L101, L102) or is not the log's (L136); a witness refuses
             (L141) or cannot be asked (L190); there is no such state to fork from (L192).
@@ -155,22 +159,22 @@ def record(
         check_choice("level", level, LEVELS[1:])
     behaviours = Behaviours(Path(run_dir), check_probes(probes), probe_weights_every)
     schedule = StateSchedule.of(state_every, state_keep)
-    named = named_replay(replay, replay_arguments)
     signer, asked = signing_key(key), named_witnesses(witnesses)
     moment = now or datetime.now(UTC)
     parent = Parent(fork, moment.isoformat()) if fork is not None else None
     run_dir, run_id = Path(run_dir), secrets.token_hex(16)
     going_on = resume and is_begun(run_dir)
     if not going_on:
-        _refuse_content(run_dir, resume=resume)
+        refuse_content(run_dir, resume=resume)
     loaded = load_policy(policy) if isinstance(policy, str | Path) else policy
     seen = observe(
         model,
         optimizer,
         groups=groups,
         unattributed=unattributed,
+        later=later,
         accept_coupled=accept_coupled,
-        measure_visits=level == "shares",
+        measure_visits=level != "decisions",
         update_norms=update_norms,
         substitute=substitute,
     )
@@ -178,12 +182,14 @@ def record(
     settings = {
         **{name: given[name] for name in _RECORDED},
         "unattributed": list(unattributed),
+        **({"later": list(later)} if later else {}),
+        **({"sketching": Sketching.read(sketching).record()} if level == "sketch" else {}),
         "state_every": schedule.every,
         "state_keep": schedule.keep,
         "probes": behaviours.records(),
         "profiles": describe_profiles(loaded, seen.grouping.blocks),
         "groups": None if groups is None else dict(groups),
-        "replay": named,
+        "replay": named_replay(replay, replay_arguments),
         "fork": parent and parent.to_dict(),
     }
     if parent is not None and not going_on:
@@ -212,7 +218,7 @@ def record(
     sealing = Sealing(seal_rows, seal_steps, seal_seconds)
     return _start(
         begin,
-        Sink(run_dir, numbers, prefixes if level == "shares" else (), sealing),
+        Sink(run_dir, numbers, prefixes if level != "decisions" else (), sealing),
         seen,
         (model, optimizer),
         run_dir=run_dir,
@@ -254,6 +260,9 @@ def _start(
             write_bytes_atomic(path, policy.text.encode())
         if parent is not None and not going_on:
             write_fork(run_dir, parent.fork)
+        if "sketching" in settings:
+            wanted = Sketching.of(settings["sketching"], begin.run_id)
+            sink.sketcher = seen.booker.sketcher = Sketcher.of(wanted, seen.grouping.groups)
         admitter = Admitter(
             run_dir,
             policy,
@@ -277,21 +286,3 @@ def _start(
     except BaseException:
         lock.release()
         raise
-
-
-def _refuse_content(run_dir: Path, *, resume: bool) -> None:
-    """Refuse a directory with content; a run that died while it was opened may be begun again."""
-    if not run_dir.exists() or (run_dir.is_dir() and not any(run_dir.iterdir())):
-        return
-    if resume and run_dir.is_dir() and is_unborn(run_dir):
-        return
-    raise StorageError(
-        "S101",
-        observed=f"{run_dir} with content",
-        expected="a run that was cut off, or a directory that is empty or does not exist"
-        if resume
-        else "a directory that does not exist yet, or is empty",
-        where="gl.record",
-        hint="choose another directory; runs are never overwritten, and one that was cut off goes "
-        "on with resume=True",
-    )

@@ -1,36 +1,36 @@
-"""The recorder: what ``gl.record`` returns.
-
-A training loop needs five calls: ``record``, ``admit``, ``batches``, ``step`` and ``close``.
-"""
+"""The recorder: ``record``, ``admit``, ``batches``, ``step``, ``close`` are all that loops call."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from types import TracebackType
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn, optim
-from torch.utils.data import DataLoader
+from torch.utils.hooks import RemovableHandle
 
 from gradledger.errors import InputError
 from gradledger.gradient import Capture, coupled_modules
+from gradledger.recorder.batches import noteworthy
 from gradledger.recorder.booking import Booker
 from gradledger.recorder.buffers import BufferGroups
 from gradledger.recorder.checks import refuse_leftovers
 from gradledger.recorder.examples import AdmittedDataset, Examples
+from gradledger.recorder.first_forward import FirstForward
 from gradledger.recorder.groups import Grouping
 from gradledger.recorder.handed import HandedBatches
 from gradledger.recorder.journal import Journal
 from gradledger.recorder.passes import Passes
-from gradledger.recorder.row_probe import RowProbe, refuse_mixed
+from gradledger.recorder.row_probe import RowProbe
+from gradledger.recorder.scaling import loss_scale, overflowed
 from gradledger.recorder.stateful import StatefulObjects
 from gradledger.recorder.step import MicroBatch, Step
-from gradledger.recorder.update_call import step_of_update
+from gradledger.recorder.stream import Describe, stream_batches
+from gradledger.recorder.update_call import run_closure, step_of_update
 from gradledger.recorder.weights import DepthWeights
 
 
@@ -49,6 +49,10 @@ class Recorder:
         passes: How far each pass over a loader is.
         objects: Further objects whose states are stored.
         num_steps: Steps that stand; a resumed run begins with those of its last state.
+        runs_closures: Whether closures are run just before ``optimizer.step``, not refused.
+        last_examples: Example numbers of the batch that ``batches`` yielded last.
+        mixed: What was found to mix rows, and accepted.
+        is_resumed: Whether there were steps when it began.
     """
 
     def __init__(
@@ -68,24 +72,25 @@ class Recorder:
         self.capture: Capture = booker.capture
         self.examples = Examples()
         self.passes, self.objects = Passes(), StatefulObjects()
-        self.num_steps = 0
-        self._journal, self._probe = journal, probe
+        self.num_steps, self.mixed = 0, list[str]()
+        self._journal = journal
         self._step: Step | None = None
         self._routed: set[int] = set()
-        self._handed = HandedBatches()
-        self._closed = False
-        self._handles = [
+        self._handed, self.last_examples = HandedBatches(), list[int]()
+        self._closed = self.runs_closures = False
+        self._handles: list[RemovableHandle | FirstForward] = [
             optimizer.register_step_pre_hook(self._before_update),
             optimizer.register_step_post_hook(self._after_update),
         ]
         if probe is not None:
-            self._handles.append(model.register_forward_hook(self._probe_rows, with_kwargs=True))
+            self._handles.append(FirstForward(self, probe))
         self.capture.attach()
         try:
             journal.open(self)
         except BaseException:
             self._release()
             raise
+        self.is_resumed = self.num_steps > 0
 
     # -- the five calls -------------------------------------------------------------------
 
@@ -107,15 +112,18 @@ class Recorder:
         """
         return self._journal.admit(self, dataset, metadata)
 
-    def batches(self, loader: DataLoader[Any]) -> Iterator[Any]:
+    def batches(self, loader: Iterable[Any], describe: Describe | None = None) -> Iterator[Any]:
         """Feed the loader's batches, knowing which examples each one holds.
 
         In a resumed run, passes and batches that count already are left out.
 
         Args:
-            loader: Over what ``admit`` returned, or a ``Subset`` of it.
+            loader: Over what ``admit`` returned, or a ``Subset`` of it; or any batches, described.
+            describe: For streams: returns the metadata of a batch, which is admitted as it comes.
         """
-        order = self._journal.order()
+        if describe is not None:
+            return self._feed(stream_batches(self, loader, describe))
+        loader, order = noteworthy(loader), self._journal.order()
         return self._feed(self.passes.feed(loader, order, self._between_steps))
 
     def track(self, **objects: Any) -> None:
@@ -131,7 +139,7 @@ class Recorder:
 
         Args:
             batch: What ``batches`` yielded; None to open micro-batches one by one.
-            examples: Example numbers or ids, where the batch did not come from ``batches``.
+            examples: Example numbers or ids of a batch from elsewhere.
         """
         return Step(self, self.num_steps + 1, batch, examples)
 
@@ -170,8 +178,8 @@ class Recorder:
         return self._step
 
     def coupled(self) -> list[str]:
-        """Name the modules that couple the rows of a batch right now."""
-        return coupled_modules(self.model)
+        """Name what couples the rows of a batch right now: modules, or the loss."""
+        return [*coupled_modules(self.model), *self.mixed]
 
     def begin_step(self, step: Step) -> None:
         """Check that a step may begin, and note the state before it."""
@@ -185,6 +193,7 @@ class Recorder:
         self._between_steps()
         entries = [entry for group in self.booker.tracked for entry in group]
         refuse_leftovers(entries, f"step {step.number}")
+        self.booker.watch()
         self._journal.begin_step(self, step)
         self.buffers.snapshot()
         self._step, self._routed = step, set()
@@ -220,10 +229,10 @@ class Recorder:
     def weights_of(
         self, numbers: NDArray[np.int32], *, accumulated: bool = False
     ) -> Mapping[int, Tensor]:
-        """Return depth weights of the tensors that are routed for these examples.
+        """Return depth weights of the tensors that are routed for the examples of a micro-batch.
 
         Args:
-            numbers: The examples of a micro-batch.
+            numbers: The examples.
             accumulated: Whether its step may have further micro-batches.
 
         Raises:
@@ -254,34 +263,24 @@ class Recorder:
 
     # -- hooks ----------------------------------------------------------------------------
 
-    def _before_update(self, _optimizer: optim.Optimizer, args: Any, kwargs: Any) -> None:
+    def _before_update(self, _optimizer: optim.Optimizer, args: Any, kwargs: Any) -> Any:
+        if self.runs_closures and self._step is not None:
+            args, kwargs = run_closure(args, kwargs)
         started = time.perf_counter()
         step = step_of_update(self._step, self.num_steps, args, kwargs)
+        self.booker.loss_scale = loss_scale(self.optimizer, self.objects.values())
         self.booker.before_update(frozenset(self._routed), f"step {step.number}")
         self._journal.before_update(step)
         step.record_seconds += time.perf_counter() - started
+        return args, kwargs
 
     def _after_update(self, _optimizer: optim.Optimizer, _args: Any, _kwargs: Any) -> None:
         step = self._step
-        if step is not None:
+        if step is not None and not overflowed(self.optimizer):
             started, step.updated = time.perf_counter(), True
             sizes = [len(micro) for micro in step.micro_batches]
             self._journal.book(self, step, sizes, frozenset(self._routed))
             step.record_seconds += time.perf_counter() - started
-
-    def _probe_rows(self, _module: nn.Module, args: Any, kwargs: Any, _output: Any) -> None:
-        """At the first recorded forward pass, check that modules keep one row per visit."""
-        step, watches = self._step, self.capture.active and torch.is_grad_enabled()
-        if self._probe is None or step is None or not watches:
-            return
-        num_rows = len(step.micro_batches[-1])
-        if num_rows <= 1:
-            return  # One row cannot be told from another: wait for a larger batch.
-        probe, self._probe = self._probe, None
-        if not self.coupled():
-            with self.capture.paused():
-                mixed = probe.run(args, kwargs, num_rows)
-            refuse_mixed(mixed, f"step {step.number}")
 
     def _between_steps(self) -> bool:
         return self._step is None and self._journal.between_steps(self)
@@ -290,6 +289,7 @@ class Recorder:
         with closing(feed):
             for batch, numbers in feed:
                 self._handed.add(batch, numbers)
+                self.last_examples = numbers
                 yield batch
 
     def _release(self) -> None:

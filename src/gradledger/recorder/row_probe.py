@@ -9,7 +9,8 @@ show a change in the first visit's rows alone.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -22,10 +23,14 @@ from gradledger.state.torch_state import preserved_rng
 
 
 class RowProbe:
-    """Notes what the captured modules read in the first forward pass, then repeats it changed."""
+    """Notes what the captured modules read in the first forward pass, then repeats it changed.
+
+    Attributes:
+        units: The captured modules.
+    """
 
     def __init__(self, model: nn.Module, units: Sequence[Unit]) -> None:
-        self._model, self._units = model, units
+        self._model, self.units = model, units
 
     def run(self, args: Any, kwargs: Mapping[str, Any], num_rows: int) -> dict[str, str]:
         """Repeat the forward pass twice, unchanged and with the first row replaced.
@@ -65,7 +70,7 @@ class RowProbe:
 
         self._forward(changed_args, changed_kwargs, compare)
         # In the order of the model, whichever module ran first.
-        return {u.path: findings[u.path] for u in self._units if u.path in findings}
+        return {u.path: findings[u.path] for u in self.units if u.path in findings}
 
     @staticmethod
     def _rows_in(values: Any, num_rows: int) -> bool:
@@ -81,7 +86,7 @@ class RowProbe:
             kwargs: Keyword arguments.
             seen: Gets every unit with the first tensor that it reads, in order of the calls.
         """
-        units = {id(unit.module): unit for unit in self._units}
+        units = {id(unit.module): unit for unit in self.units}
 
         def note(module: nn.Module, inputs: Any, named: Any) -> None:
             leaves = tree_flatten((inputs, named))[0]
@@ -90,25 +95,36 @@ class RowProbe:
                 seen(units[id(module)], first.detach())
 
         handles = [
-            unit.module.register_forward_pre_hook(note, with_kwargs=True) for unit in self._units
+            unit.module.register_forward_pre_hook(note, with_kwargs=True) for unit in self.units
         ]
-        buffers = {name: value.clone() for name, value in self._model.named_buffers()}
         try:
-            with torch.no_grad(), preserved_rng(), warnings.catch_warnings():
-                # Such as "nothing requires a gradient": true of this pass, and meant so.
-                warnings.simplefilter("ignore")
+            with undisturbed(self._model), torch.no_grad():
                 self._model(*args, **kwargs)
         finally:
             for handle in handles:
                 handle.remove()
-            with torch.no_grad():
-                for name, value in self._model.named_buffers():
-                    if name in buffers:
-                        value.copy_(buffers[name])
 
 
 def _keep(before: dict[int, list[Tensor]], unit: Unit, value: Tensor) -> None:
     before.setdefault(id(unit.module), []).append(value.clone())
+
+
+@contextmanager
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """Run forward passes of our own; random numbers and buffers are left as they were."""
+    buffers = {name: value.clone() for name, value in model.named_buffers()}
+    # A compiled model would be compiled once more, with hooks of ours in its graphs.
+    eager = torch.compiler.set_stance("force_eager")
+    try:
+        with preserved_rng(), eager, warnings.catch_warnings():
+            # Such as "nothing requires a gradient": true of these passes, and meant so.
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        with torch.no_grad():
+            for name, value in model.named_buffers():
+                if name in buffers:
+                    value.copy_(buffers[name])
 
 
 def _replace_first(leaf: Any, num_rows: int) -> Any:

@@ -176,6 +176,7 @@ class RunJournal:
         self, recorder: Recorder, step: Step, sizes: Sequence[int], routed: frozenset[int]
     ) -> None:
         """Book the update."""
+        self._sink.begin(step.number, recorder.passes.number, sum(sizes))
         books = recorder.booker.after_update(step.number, sizes, routed)
         self._rows = [*books.rows, *recorder.buffers.rows(step.number)]
         self._measures = books.measures
@@ -184,6 +185,7 @@ class RunJournal:
         """Write the rows of the step; store a state where one is due."""
         started = time.perf_counter()
         num_visits = sum(len(micro) for micro in step.micro_batches)
+        self._rows = self._rows if step.updated else recorder.buffers.rows(step.number)
         verdict = self.totals.add(self._rows, num_visits)
         self._fingerprint = training_fingerprint(recorder.model, recorder.optimizer)
         self._counts = write_counts(recorder.model, recorder.optimizer)
@@ -239,6 +241,7 @@ class RunJournal:
             balance=self.totals.to_dict(),
             totals={
                 **self._seconds(),
+                **self._sink.totals(),
                 "examples": len(recorder.examples),
                 "admitted": int(recorder.examples.admitted.sum()),
                 "coupled_modules": recorder.coupled(),

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from gradledger.log import RunLog
+from gradledger.recorder.sketching import Sketcher
 from gradledger.recorder.write_ahead import VisitRows, WriteAhead
-from gradledger.schema import BOOKS, STEPS, VISITS
+from gradledger.schema import BOOKS, SKETCHES, STEPS, VISITS
 from gradledger.segment import SealedSegment, SegmentWriter
 
 __all__ = ["Sealing", "Sink", "VisitRows"]
@@ -45,6 +46,9 @@ class Sink:
         groups: Numbers of the parameter groups that have visit columns.
         prefixes: Which measures are booked per visit and group.
         sealing: When segments are sealed.
+
+    Attributes:
+        sketcher: Has the sketches of the step that is added; None where nothing is sketched.
     """
 
     def __init__(
@@ -59,6 +63,8 @@ class Sink:
             "books": SegmentWriter(run_dir, "books", {}),
             "steps": SegmentWriter(run_dir, "steps", {}),
         }
+        self._run_dir = run_dir
+        self.sketcher: Sketcher | None = None
         self._visits: list[VisitRows] = []
         self._steps: list[Mapping[str, Any]] = []
         self._books: list[Mapping[str, Any]] = []
@@ -78,6 +84,7 @@ class Sink:
         self._books.extend(books)
         self._steps.append(step)
         self._num_rows += len(visits.columns["step"])
+        self._add_sketches(visits)
         if self.write_ahead is not None:
             self.write_ahead.commit(visits, books, step)
         if self._is_due():
@@ -119,6 +126,24 @@ class Sink:
         if self.write_ahead is not None:
             self.write_ahead.close(remove=remove_log)
             self.write_ahead = None
+
+    def begin(self, step: int, number_of_pass: int, num_visits: int) -> None:
+        """Decide whether a step that is about to be booked is sketched."""
+        if self.sketcher is not None:
+            self.sketcher.begin(step, number_of_pass, num_visits)
+
+    def totals(self) -> dict[str, Any]:
+        """Say what was sketched and what was dropped; nothing at other levels."""
+        return {} if self.sketcher is None else self.sketcher.totals()
+
+    def _add_sketches(self, visits: VisitRows) -> None:
+        if self.sketcher is None or not self.sketcher.is_due:
+            return
+        if "sketches" not in self._writers:
+            extra = self.sketcher.column_types()
+            self._writers["sketches"] = SegmentWriter(self._run_dir, "sketches", extra)
+        places = {name: visits.columns[name] for name in SKETCHES}
+        self._writers["sketches"].append({**places, **self.sketcher.columns()})
 
     def _is_due(self) -> bool:
         limits = self._sealing

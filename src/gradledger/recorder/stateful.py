@@ -54,6 +54,10 @@ class StatefulObjects:
         if self._stored is not None:
             self.write(*self._stored)
 
+    def values(self) -> list[Any]:
+        """Return the objects themselves."""
+        return list(self._objects.values())
+
     def expect(self, values: Mapping[str, Any], extra: Mapping[str, Tensor], folder: Path) -> None:
         """Bring objects to these stored states as soon as they are tracked."""
         kept = {name: value for name, value in extra.items() if name.startswith(f"{_PREFIX}/")}

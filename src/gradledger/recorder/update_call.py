@@ -3,12 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from gradledger.errors import InputError
 
 if TYPE_CHECKING:
     from gradledger.recorder.step import Step
+
+
+@dataclass(frozen=True)
+class Done:
+    """A closure that has been run: hands on what it returned."""
+
+    result: Any
+
+    def __call__(self) -> Any:
+        """Return the result."""
+        return self.result
+
+
+def closure_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Return the closure that was passed to ``optimizer.step``, None where there was none."""
+    return kwargs.get("closure", args[1] if len(args) > 1 else None)
+
+
+def run_closure(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    """Run a closure before the optimizer begins, which would run it first of all itself.
+
+    Returns:
+        The arguments with a closure that only hands on the result.
+    """
+    closure = closure_of(args, kwargs)
+    if closure is None:
+        return args, kwargs
+    with torch.enable_grad():
+        return args[:1], {**kwargs, "closure": Done(closure())}
 
 
 def step_of_update(
@@ -36,7 +68,7 @@ def step_of_update(
             where=f"after step {num_steps}",
             hint="put the update inside `with run.step(batch):`, or run.close() first",
         )
-    if kwargs.get("closure", args[1] if len(args) > 1 else None) is not None:
+    if closure_of(args, kwargs) is not None and not isinstance(closure_of(args, kwargs), Done):
         raise InputError(
             "I108",
             observed="a closure passed to optimizer.step",

@@ -23,7 +23,7 @@ class DepthWeights:
     """
 
     def __init__(self, grouping: Grouping, *, accept_coupled: bool) -> None:
-        self._grouping, self._accept_coupled = grouping, accept_coupled
+        self._grouping, self.accept_coupled = grouping, accept_coupled
         self.names: list[str] = []
         self.by_block: dict[str, list[float]] = {}
         self._by_tensor: dict[int, list[float]] = {
@@ -66,7 +66,7 @@ class DepthWeights:
             GradientError: Code G102.
         """
         limited = [self.names[number] for number in np.unique(profiles) if not self._full[number]]
-        if coupled and limited and not self._accept_coupled:
+        if coupled and limited and not self.accept_coupled:
             raise GradientError(
                 "G102",
                 observed=f"profile {limited[0]!r} with coupled module {coupled[0]!r}",

@@ -100,7 +100,7 @@ def _execute(
     started, folder = time.perf_counter(), result_folder(records, intervention)
     journal = Interventions(run, intervention, progress)
     # Rows are probed only where visits are measured; the level "decisions" never probed them.
-    probe = run.begin["level"] != "shares" and bool(journal.plan.weights)
+    probe = run.begin["level"] == "decisions" and bool(journal.plan.weights)
     begun = _start(run, journal, intervention, start)
     model = execute(run, loop.build, loop.train, journal, start=begun, measure_visits=probe)
     digest = model_digest(model)

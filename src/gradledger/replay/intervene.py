@@ -179,6 +179,8 @@ class Interventions(RerunJournal):
     def _set_rates(self, optimizer: optim.Optimizer, _args: Any, _kwargs: Any) -> None:
         """A schedule that follows the loss would choose other rates; the recorded ones stand."""
         for place, recorded in self._rates.get(self._step, {}).items():
+            if place < 0:
+                continue  # Tensors that had not joined when the run began.
             settings = optimizer.param_groups[place]
             if float(settings["lr"]) == recorded:
                 continue

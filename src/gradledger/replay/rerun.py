@@ -102,6 +102,7 @@ def _train_again(
         optimizer,
         groups=settings["groups"],
         unattributed=settings["unattributed"],
+        later=settings.get("later", ()),
         accept_coupled=settings["accept_coupled"],
         measure_visits=measure_visits,
         substitute=settings.get("substitute", False),

@@ -5,8 +5,10 @@ Column types are words that ``segment`` turns into Arrow types: ``int32``, ``int
 Tables may carry further columns: the visits table has ``align_G`` (inner product of the accrual
 entry with the step's delta), ``gnorm_G`` (gradient norm) and, where asked for, ``unorm_G`` (norm of
 the accrual entry) for each group number G; ``examples`` has one column per metadata field; the
-displacement table has ``share_G`` (inner product of the entry with the group's displacement), the
-probes' table of visits ``nats_G`` (inner product of the entry with the probe's gradient).
+sketches table has ``sketch_G`` (``bytesK``: K signed bytes) and ``scale_G`` (what they are to be
+multiplied by); the displacement table has ``share_G`` (inner product of the entry with the group's
+displacement), the probes' table of visits ``nats_G`` (inner product of the entry with the probe's
+gradient).
 """
 
 from __future__ import annotations
@@ -91,6 +93,14 @@ BOOKS: Final[Columns] = {
     "verdict": "label",
 }
 
+SKETCHES: Final[Columns] = {
+    "step": "int32",
+    "micro_batch": "int16",
+    "position": "int16",
+    "example": "int32",
+    "decision": "int32",
+}
+
 DISPLACEMENT: Final[Columns] = {
     "interval": "int32",
     "start_step": "int32",  # displacement is theta after stop_step minus theta after start_step
@@ -170,6 +180,7 @@ TABLES: Final[dict[str, Columns]] = {
     "visits": VISITS,
     "steps": STEPS,
     "books": BOOKS,
+    "sketches": SKETCHES,
     "displacement/visits": DISPLACEMENT,
     "displacement/lines": DISPLACEMENT_LINES,
     "probes/values": PROBE_VALUES,

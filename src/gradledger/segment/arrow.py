@@ -25,6 +25,7 @@ ARROW_TYPES: Final[dict[str, pa.DataType]] = {
     "label": pa.dictionary(pa.int32(), pa.string()),
     "string": pa.string(),
     "timestamp": pa.timestamp("us", tz="UTC"),
+    **{f"bytes{width}": pa.binary(width) for width in (64, 128, 256, 512, 1024)},
 }
 
 

@@ -127,8 +127,8 @@ def _values(array: pa.Array, kind: str) -> NDArray[Any]:
     """Return a column's values; what stands at absent places does not matter."""
     if kind in {"label", "string"}:
         return _text_values(array if kind == "label" else array.dictionary_encode())
-    if kind == "digest":
-        return _digest_values(array)
+    if kind.startswith(("digest", "bytes")):
+        return _byte_values(array, field_bytes(kind))
     if kind == "timestamp":
         array = array.cast(pa.int64())
     if array.null_count:
@@ -153,6 +153,6 @@ def _text_values(array: pa.DictionaryArray) -> NDArray[np.uint8]:
     return chosen
 
 
-def _digest_values(array: pa.Array) -> NDArray[np.uint8]:
-    content = np.frombuffer(array.buffers()[1], np.uint8).reshape(-1, _DIGEST_BYTES)
+def _byte_values(array: pa.Array, width: int) -> NDArray[np.uint8]:
+    content = np.frombuffer(array.buffers()[1], np.uint8).reshape(-1, width)
     return content[array.offset : array.offset + len(array)]

@@ -7,6 +7,7 @@ which an auditor never imports.
 from gradledger.state.arrays import byte_view, dtype_label, labelled
 from gradledger.state.digest import digest_arrays
 from gradledger.state.fingerprint import Fingerprint, fingerprint_arrays
+from gradledger.state.projection import Projection
 from gradledger.state.weights_file import (
     StoredArrays,
     model_file_digest,
@@ -16,6 +17,7 @@ from gradledger.state.weights_file import (
 
 __all__ = [
     "Fingerprint",
+    "Projection",
     "StoredArrays",
     "byte_view",
     "digest_arrays",

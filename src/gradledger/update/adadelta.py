@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from gradledger.update.account import Account
 from gradledger.update.family import Before, Family, copy_into, register
 from gradledger.update.moment import step_after, step_count
 from gradledger.update.precision import precision_of
 from gradledger.update.realised import Realised, direct_law
+from gradledger.update.settings import read_settings
 
 __all__ = ["AdadeltaFamily"]
 
@@ -43,16 +43,14 @@ class AdadeltaFamily(Family):
         reuse: Before | None,
     ) -> Before:
         """Copy the mean of squared changes, which the step overwrites (no momentum in the law)."""
-        settings = {name: float(param_group[name]) for name in _FLOATS}
+        settings = read_settings(param_group, _FLOATS)
         changes = state.get("acc_delta")
         copied = None if changes is None else copy_into(changes, reuse)
         return Before(gradient, settings, copied, step_count(state), changes is None)
 
-    def after(self, before: Before, optimizer: Optimizer, parameter: Tensor) -> Realised | None:
+    def read_law(self, before: Before, state: Mapping[str, Any]) -> Realised:
         """Read the law of the step that was taken."""
-        if before.skipped:
-            return None
-        state, settings = optimizer.state[parameter], before.settings
+        settings = before.settings
         step_after(before, state)
         second: Tensor = state["square_avg"].detach()
         compute = precision_of(second.dtype).compute
@@ -62,12 +60,3 @@ class AdadeltaFamily(Family):
         return direct_law(
             settings, rate=settings["lr"], scale=scale, coupled=settings["weight_decay"]
         )
-
-    def open_account(
-        self,
-        optimizer: Optimizer,  # noqa: ARG002 - nothing is carried
-        parameter: Tensor,  # noqa: ARG002
-        param_group: Mapping[str, Any],  # noqa: ARG002
-    ) -> Account:
-        """Open empty accounts: nothing is outstanding."""
-        return Account()

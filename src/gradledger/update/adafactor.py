@@ -23,11 +23,11 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from gradledger.errors import UpdateError
-from gradledger.update.account import Account
 from gradledger.update.family import Before, Family, register
 from gradledger.update.moment import step_after, step_count
 from gradledger.update.precision import precision_of
 from gradledger.update.realised import Realised, direct_law
+from gradledger.update.settings import read_settings
 
 __all__ = ["AdafactorFamily"]
 
@@ -82,18 +82,16 @@ class AdafactorFamily(Family):
         reuse: Before | None,  # noqa: ARG002 - nothing is copied
     ) -> Before:
         """Remember settings alone: moments are read after the step."""
-        settings = {name: float(param_group[name]) for name in _FLOATS}
+        settings = read_settings(param_group, _FLOATS)
         first, second = param_group["eps"]
         settings["eps1"] = torch.finfo(gradient.dtype).eps if first is None else float(first)
         settings["eps2"] = float(second)
         step = step_count(state)
         return Before(gradient, settings, None, step, step == 0)
 
-    def after(self, before: Before, optimizer: Optimizer, parameter: Tensor) -> Realised | None:
+    def read_law(self, before: Before, state: Mapping[str, Any]) -> Realised:
         """Read the law of the step that was taken."""
-        if before.skipped:
-            return None
-        state, settings = optimizer.state[parameter], before.settings
+        settings = before.settings
         step = step_after(before, state)
         scale = _scale(state, settings["eps1"])
         rate = min(settings["lr"], 1.0 / step**0.5) * max(settings["eps2"], settings["size"])
@@ -105,15 +103,6 @@ class AdafactorFamily(Family):
             scale=scale,
             decoupled=settings["lr"] * settings["weight_decay"],
         )
-
-    def open_account(
-        self,
-        optimizer: Optimizer,  # noqa: ARG002 - nothing is carried
-        parameter: Tensor,  # noqa: ARG002
-        param_group: Mapping[str, Any],  # noqa: ARG002
-    ) -> Account:
-        """Open empty accounts: nothing is outstanding."""
-        return Account()
 
 
 def _root_mean_square(tensor: Tensor) -> float:

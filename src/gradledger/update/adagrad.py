@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from gradledger.update.account import Account
 from gradledger.update.family import Before, Family, register
 from gradledger.update.moment import step_after, step_count
 from gradledger.update.precision import precision_of
 from gradledger.update.realised import Realised, direct_law
+from gradledger.update.settings import read_settings
 
 __all__ = ["AdagradFamily"]
 
@@ -42,15 +42,13 @@ class AdagradFamily(Family):
         reuse: Before | None,  # noqa: ARG002 - nothing is copied
     ) -> Before:
         """Remember settings alone: the sum of squares is read after the step."""
-        settings = {name: float(param_group[name]) for name in _FLOATS}
+        settings = read_settings(param_group, _FLOATS)
         step = step_count(state)
         return Before(gradient, settings, None, step, step == 0)
 
-    def after(self, before: Before, optimizer: Optimizer, parameter: Tensor) -> Realised | None:
+    def read_law(self, before: Before, state: Mapping[str, Any]) -> Realised:
         """Read the law of the step that was taken."""
-        if before.skipped:
-            return None
-        state, settings = optimizer.state[parameter], before.settings
+        settings = before.settings
         step = step_after(before, state)
         total: Tensor = state["sum"].detach()
         scale = total.to(precision_of(total.dtype).compute).sqrt().add_(settings["eps"])
@@ -60,12 +58,3 @@ class AdagradFamily(Family):
             scale=scale.reciprocal_(),
             coupled=settings["weight_decay"],
         )
-
-    def open_account(
-        self,
-        optimizer: Optimizer,  # noqa: ARG002 - nothing is carried
-        parameter: Tensor,  # noqa: ARG002
-        param_group: Mapping[str, Any],  # noqa: ARG002
-    ) -> Account:
-        """Open empty accounts: nothing is outstanding."""
-        return Account()

@@ -24,55 +24,38 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from gradledger.update.account import Account
-from gradledger.update.family import Before, Family, copy_into, register
-from gradledger.update.moment import refuse_betas, step_after, step_count
+from gradledger.update.family import Before, register
+from gradledger.update.moment import step_after, step_count
+from gradledger.update.moment_family import MomentFamily, parted_decay
 from gradledger.update.precision import precision_of
 from gradledger.update.realised import Realised
+from gradledger.update.settings import read_settings
 
 __all__ = ["AdamFamily"]
 
-_FLOATS = ("lr", "eps", "weight_decay", "amsgrad", "maximize", "decoupled_weight_decay")
-
 
 @register
-class AdamFamily(Family):
+class AdamFamily(MomentFamily):
     """``torch.optim.Adam`` and ``torch.optim.AdamW`` with all their options."""
 
     name: ClassVar[str] = "adam"
     classes: ClassVar[tuple[type[Optimizer], ...]] = (torch.optim.Adam, torch.optim.AdamW)
+    floats: ClassVar[tuple[str, ...]] = (
+        "lr",
+        "eps",
+        "weight_decay",
+        "amsgrad",
+        "maximize",
+        "decoupled_weight_decay",
+    )
 
-    def check_settings(self, param_group: Mapping[str, Any], where: str = "") -> None:
-        """Refuse betas that a schedule moved out of range.
-
-        Raises:
-            UpdateError: U102.
-        """
-        super().check_settings(param_group, where)
-        refuse_betas(param_group, where)
-
-    def remember(
-        self,
-        gradient: Tensor,
-        state: Mapping[str, Any],
-        param_group: Mapping[str, Any],
-        reuse: Before | None,
-    ) -> Before:
-        """Copy the first moment; the second is read after the step and needs no copy."""
-        moment = state.get("exp_avg")
-        momentum = None if moment is None else copy_into(moment, reuse)
-        step = step_count(state)
-        return Before(gradient, _settings(param_group), momentum, step, moment is None)
-
-    def after(self, before: Before, optimizer: Optimizer, parameter: Tensor) -> Realised | None:
+    def read_law(self, before: Before, state: Mapping[str, Any]) -> Realised:
         """Read the law of the step that was taken."""
-        if before.skipped:
-            return None
-        state, settings = optimizer.state[parameter], before.settings
+        settings = before.settings
         step = step_after(before, state)
         beta = settings["beta1"]
         rate = _rate(settings, step)
-        decay = settings["weight_decay"]
-        decoupled = bool(settings["decoupled_weight_decay"])
+        coupled, decoupled = parted_decay(settings)
         scale = _scale(state, settings, step)
         return Realised(
             sign=-1.0 if settings["maximize"] else 1.0,
@@ -86,8 +69,8 @@ class AdamFamily(Family):
             momentum_after=state["exp_avg"],
             retain=beta,
             intake=1.0 - beta,
-            coupled_decay=0.0 if decoupled else decay,
-            decoupled_decay=settings["lr"] * decay if decoupled else 0.0,
+            coupled_decay=coupled,
+            decoupled_decay=decoupled,
             cash_factor=1.0 - beta,
             learning_rate=settings["lr"],
         )
@@ -98,19 +81,13 @@ class AdamFamily(Family):
         """Value the first moment at today's settings and the second moment as it stands."""
         state: Mapping[str, Any] = optimizer.state.get(parameter, {})
         step = step_count(state)
-        settings = _settings(param_group)
+        settings = read_settings(param_group, self.floats)
         if step == 0 or not settings["beta1"]:
             return Account()
         beta = settings["beta1"]
         scale = _scale(state, settings, step)
         value = scale.mul_(_rate(settings, step) * beta / (1.0 - beta)).mul_(state["exp_avg"])
         return Account.from_tensors({"inventory": value}, parameter)
-
-
-def _settings(param_group: Mapping[str, Any]) -> dict[str, float]:
-    settings = {name: float(param_group[name]) for name in _FLOATS}
-    settings["beta1"], settings["beta2"] = (float(beta) for beta in param_group["betas"])
-    return settings
 
 
 def _rate(settings: Mapping[str, float], step: int) -> float:

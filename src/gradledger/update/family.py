@@ -20,6 +20,7 @@ from gradledger.errors import UpdateError
 from gradledger.update.account import Account
 from gradledger.update.precision import precision_of
 from gradledger.update.realised import Realised
+from gradledger.update.settings import refuse_settings
 
 __all__ = ["FAMILIES", "Before", "Family", "find_family", "register", "supported"]
 
@@ -81,6 +82,14 @@ class Family(ABC):
             self.check_settings(group, f"optimizer param group {index}")
             for parameter in group["params"]:
                 _check_parameter(parameter, f"optimizer param group {index}")
+                if group.get("capturable") and parameter.device.type == "cpu":
+                    raise UpdateError(
+                        "U102",
+                        observed="capturable=True for a tensor on a CPU",
+                        expected="capturable=False where torch captures no graphs",
+                        where=f"optimizer param group {index}",
+                        hint="leave capturable out, or train on a CUDA device",
+                    )
 
     def check_settings(self, param_group: Mapping[str, Any], where: str = "") -> None:
         """Refuse settings of one optimizer param group; also called at every step.
@@ -88,14 +97,7 @@ class Family(ABC):
         Raises:
             UpdateError: U102.
         """
-        if param_group.get("differentiable"):
-            raise UpdateError(
-                "U102",
-                observed="differentiable=True",
-                expected="differentiable=False",
-                where=where,
-                hint="step outside autograd, or train without a ledger",
-            )
+        refuse_settings(param_group, where)
 
     def before(
         self,
@@ -122,15 +124,9 @@ class Family(ABC):
             return None
         self.check_settings(param_group)
         _check_parameter(parameter, "")
-        if getattr(optimizer, "grad_scale", None) is not None:
-            raise UpdateError(
-                "U105",
-                observed="a loss scale that the optimizer divides out by itself",
-                expected="gradients without a loss scale at optimizer.step()",
-                hint="call scaler.unscale_(optimizer) before scaler.step(optimizer)",
-            )
+        gradient = _without_scale(parameter.grad.detach(), optimizer, param_group)
         state: Mapping[str, Any] = optimizer.state.get(parameter, {})
-        remembered = self.remember(parameter.grad.detach(), state, param_group, reuse)
+        remembered = self.remember(gradient, state, param_group, reuse)
         found_inf = getattr(optimizer, "found_inf", None)
         return remembered if found_inf is None else replace(remembered, found_inf=found_inf)
 
@@ -144,7 +140,6 @@ class Family(ABC):
     ) -> Before:
         """Build the ``Before`` of one parameter; copy ``gradient`` if the step overwrites it."""
 
-    @abstractmethod
     def after(self, before: Before, optimizer: Optimizer, parameter: Tensor) -> Realised | None:
         """Read the realised law after ``step()``.
 
@@ -154,16 +149,26 @@ class Family(ABC):
         Raises:
             UpdateError: U104 where the state is not that of exactly one step later.
         """
+        if before.skipped:
+            return None
+        return self.read_law(before, optimizer.state.get(parameter, {}))
 
     @abstractmethod
+    def read_law(self, before: Before, state: Mapping[str, Any]) -> Realised:
+        """Read the law of a step that was taken from the state that it left."""
+
     def open_account(
-        self, optimizer: Optimizer, parameter: Tensor, param_group: Mapping[str, Any]
+        self,
+        optimizer: Optimizer,  # noqa: ARG002 - nothing is carried unless a family says so
+        parameter: Tensor,  # noqa: ARG002
+        param_group: Mapping[str, Any],  # noqa: ARG002
     ) -> Account:
         """Open the accounts of a parameter, with momentum that the optimizer already carries.
 
         Opening momentum is valued at the rates in force when recording begins: rates of earlier
         steps are not known, and only later changes are booked.
         """
+        return Account()
 
 
 _F = TypeVar("_F", bound=type[Family])
@@ -237,6 +242,27 @@ def _check_parameter(parameter: Tensor, where: str) -> None:
             where=place,
             hint="build embeddings with sparse=False",
         )
+
+
+def _without_scale(
+    gradient: Tensor, optimizer: Optimizer, param_group: Mapping[str, Any]
+) -> Tensor:
+    """Return the gradient that the step consumes: fused kernels divide by the loss scale.
+
+    Raises:
+        UpdateError: U105 where something else than a fused kernel was handed a loss scale.
+    """
+    scale: Tensor | None = getattr(optimizer, "grad_scale", None)
+    if scale is None:
+        return gradient
+    if not param_group.get("fused"):
+        raise UpdateError(
+            "U105",
+            observed="a loss scale that the optimizer divides out by itself",
+            expected="a fused kernel of torch, or gradients without a loss scale",
+            hint="call scaler.unscale_(optimizer) before scaler.step(optimizer)",
+        )
+    return gradient / scale.to(gradient.device, gradient.dtype)
 
 
 def copy_into(source: Tensor, reuse: Before | None) -> Tensor:

@@ -26,10 +26,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gradledger.update.account import Account
-from gradledger.update.family import Before, Family, copy_into, register
-from gradledger.update.moment import refuse_betas
+from gradledger.update.family import Before, register
+from gradledger.update.moment_family import MomentFamily
 from gradledger.update.precision import precision_of
 from gradledger.update.realised import Realised
+from gradledger.update.settings import read_settings
 
 __all__ = ["LionFamily"]
 
@@ -40,12 +41,13 @@ _OPTIONS: Final = ("cautious", "maximize", "decoupled_weight_decay")
 
 
 @register
-class LionFamily(Family):
+class LionFamily(MomentFamily):
     """Any optimizer class named ``Lion`` that does what Lion does."""
 
     name: ClassVar[str] = "lion"
     classes: ClassVar[tuple[type[Optimizer], ...]] = ()
     class_names: ClassVar[tuple[str, ...]] = ("Lion",)
+    floats: ClassVar[tuple[str, ...]] = ("lr", "weight_decay")
 
     def accepts(self, optimizer: Optimizer) -> bool:
         """Accept a class by its name and by what it does to a trial parameter."""
@@ -64,15 +66,6 @@ class LionFamily(Family):
             and _behaves(kind)
         )
 
-    def check_settings(self, param_group: Mapping[str, Any], where: str = "") -> None:
-        """Refuse betas that a schedule moved out of range.
-
-        Raises:
-            UpdateError: U102.
-        """
-        super().check_settings(param_group, where)
-        refuse_betas(param_group, where)
-
     def remember(
         self,
         gradient: Tensor,
@@ -80,15 +73,11 @@ class LionFamily(Family):
         param_group: Mapping[str, Any],
         reuse: Before | None,
     ) -> Before:
-        """Copy the momentum."""
-        moment = state.get("exp_avg")
-        momentum = None if moment is None else copy_into(moment, reuse)
-        return Before(gradient.clone(), _settings(param_group), momentum, 0, moment is None)
+        """Copy the momentum, and the gradient: known implementations write to it."""
+        return super().remember(gradient.clone(), state, param_group, reuse)
 
-    def after(self, before: Before, optimizer: Optimizer, parameter: Tensor) -> Realised | None:
+    def read_law(self, before: Before, state: Mapping[str, Any]) -> Realised:
         """Read the law of the step that was taken."""
-        if before.skipped:
-            return None
         settings = before.settings
         eta, beta1, beta2 = settings["lr"], settings["beta1"], settings["beta2"]
         interpolated = _interpolated(before.gradient, before.momentum, beta1)
@@ -103,7 +92,7 @@ class LionFamily(Family):
             gradient_scale=None,
             carried_scale=None,
             momentum_before=before.momentum,
-            momentum_after=optimizer.state[parameter]["exp_avg"],
+            momentum_after=state["exp_avg"],
             retain=beta2,
             intake=1.0 - beta2,
             coupled_decay=0.0,
@@ -120,16 +109,10 @@ class LionFamily(Family):
         moment = optimizer.state.get(parameter, {}).get("exp_avg")
         if moment is None:
             return Account()
-        settings = _settings(param_group)
+        settings = read_settings(param_group, self.floats)
         wide = moment.detach().to(precision_of(moment.dtype).compute)
         rate = settings["lr"] * settings["beta1"] / (1.0 - settings["beta2"])
         return Account.from_tensors({"inventory": wide * (rate * _slope(wide))}, parameter)
-
-
-def _settings(param_group: Mapping[str, Any]) -> dict[str, float]:
-    settings = {name: float(param_group[name]) for name in ("lr", "weight_decay")}
-    settings["beta1"], settings["beta2"] = (float(beta) for beta in param_group["betas"])
-    return settings
 
 
 def _interpolated(gradient: Tensor, momentum: Tensor | None, beta: float) -> Tensor:

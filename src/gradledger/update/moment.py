@@ -20,7 +20,7 @@ from gradledger.update.account import Account
 from gradledger.update.family import Before
 from gradledger.update.realised import Realised
 
-__all__ = ["FirstMoment", "refuse_betas", "step_after", "step_count"]
+__all__ = ["FirstMoment", "step_after", "step_count"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,20 +121,3 @@ def step_after(before: Before, state: Mapping[str, Any]) -> int:
             hint="read the law right after each optimizer.step()",
         )
     return step
-
-
-def refuse_betas(param_group: Mapping[str, Any], where: str) -> None:
-    """Refuse betas that a schedule moved out of range.
-
-    Raises:
-        UpdateError: U102.
-    """
-    betas = tuple(float(beta) for beta in param_group["betas"])
-    if not all(0.0 <= beta < 1.0 for beta in betas):
-        raise UpdateError(
-            "U102",
-            observed=f"betas {betas}",
-            expected="betas in [0, 1)",
-            where=where,
-            hint="correct the schedule of betas",
-        )

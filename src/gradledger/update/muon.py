@@ -26,13 +26,13 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from gradledger.errors import UpdateError
 from gradledger.update.account import Account
 from gradledger.update.family import Before, Family, copy_into, register
 from gradledger.update.mixing import Mixing
 from gradledger.update.moment import FirstMoment
 from gradledger.update.precision import precision_of
 from gradledger.update.realised import Realised
+from gradledger.update.settings import read_settings
 
 __all__ = ["MuonFamily"]
 
@@ -48,23 +48,6 @@ class MuonFamily(Family):
         (torch.optim.Muon,) if hasattr(torch.optim, "Muon") else ()
     )
 
-    def check_settings(self, param_group: Mapping[str, Any], where: str = "") -> None:
-        """Refuse momentum of 1 or more: a gradient that never fades has no finite entry.
-
-        Raises:
-            UpdateError: U102.
-        """
-        super().check_settings(param_group, where)
-        momentum = float(param_group["momentum"])
-        if not 0.0 <= momentum < 1.0:
-            raise UpdateError(
-                "U102",
-                observed=f"momentum {momentum:g}",
-                expected="momentum in [0, 1)",
-                where=where,
-                hint="lower the momentum",
-            )
-
     def remember(
         self,
         gradient: Tensor,
@@ -78,12 +61,10 @@ class MuonFamily(Family):
         settings = _settings(param_group, gradient)
         return Before(gradient, settings, momentum, 0, buffer is None)
 
-    def after(self, before: Before, optimizer: Optimizer, parameter: Tensor) -> Realised | None:
+    def read_law(self, before: Before, state: Mapping[str, Any]) -> Realised:
         """Read the law of the step that was taken, executing its polynomial again."""
-        if before.skipped:
-            return None
         settings = before.settings
-        moment: Tensor = optimizer.state[parameter]["momentum_buffer"].detach()
+        moment: Tensor = state["momentum_buffer"].detach()
         mu = settings["momentum"]
         update = before.gradient.lerp(moment, mu) if settings["nesterov"] else moment
         mixing, rounded = _orthogonalised(update, settings)
@@ -123,7 +104,7 @@ class MuonFamily(Family):
 
 
 def _settings(param_group: Mapping[str, Any], matrix: Tensor) -> dict[str, float]:
-    settings = {name: float(param_group[name]) for name in _FLOATS}
+    settings = read_settings(param_group, _FLOATS)
     coefficients = zip("abc", param_group["ns_coefficients"], strict=True)
     settings |= {name: float(value) for name, value in coefficients}
     rows, columns = matrix.shape[:2]

@@ -21,12 +21,12 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from gradledger.errors import UpdateError
 from gradledger.update.account import Account
 from gradledger.update.family import Before, Family, copy_into, register
 from gradledger.update.moment import step_after, step_count
 from gradledger.update.precision import precision_of
 from gradledger.update.realised import Realised
+from gradledger.update.settings import read_settings
 
 __all__ = ["RMSpropFamily"]
 
@@ -40,23 +40,6 @@ class RMSpropFamily(Family):
     name: ClassVar[str] = "rmsprop"
     classes: ClassVar[tuple[type[Optimizer], ...]] = (torch.optim.RMSprop,)
 
-    def check_settings(self, param_group: Mapping[str, Any], where: str = "") -> None:
-        """Refuse momentum of 1 or more: a gradient that never fades has no finite entry.
-
-        Raises:
-            UpdateError: U102.
-        """
-        super().check_settings(param_group, where)
-        momentum = float(param_group["momentum"])
-        if not 0.0 <= momentum < 1.0:
-            raise UpdateError(
-                "U102",
-                observed=f"momentum {momentum:g}",
-                expected="momentum in [0, 1)",
-                where=where,
-                hint="lower the momentum",
-            )
-
     def remember(
         self,
         gradient: Tensor,
@@ -65,16 +48,14 @@ class RMSpropFamily(Family):
         reuse: Before | None,
     ) -> Before:
         """Copy the momentum buffer, where there is one and it is used."""
-        settings = {name: float(param_group[name]) for name in _FLOATS}
+        settings = read_settings(param_group, _FLOATS)
         buffer = state.get("momentum_buffer") if settings["momentum"] else None
         momentum = None if buffer is None else copy_into(buffer, reuse)
         return Before(gradient, settings, momentum, step_count(state), not state)
 
-    def after(self, before: Before, optimizer: Optimizer, parameter: Tensor) -> Realised | None:
+    def read_law(self, before: Before, state: Mapping[str, Any]) -> Realised:
         """Read the law of the step that was taken."""
-        if before.skipped:
-            return None
-        state, settings = optimizer.state[parameter], before.settings
+        settings = before.settings
         step_after(before, state)
         eta, mu = settings["lr"], settings["momentum"]
         return Realised(

@@ -27,6 +27,7 @@ from gradledger.errors import UpdateError
 from gradledger.update.account import Account
 from gradledger.update.family import Before, Family, copy_into, register
 from gradledger.update.realised import Realised
+from gradledger.update.settings import read_settings
 
 __all__ = ["SgdFamily"]
 
@@ -40,23 +41,6 @@ class SgdFamily(Family):
     name: ClassVar[str] = "sgd"
     classes: ClassVar[tuple[type[Optimizer], ...]] = (torch.optim.SGD,)
 
-    def check_settings(self, param_group: Mapping[str, Any], where: str = "") -> None:
-        """Refuse momentum of 1 or more: a gradient that never fades has no finite entry.
-
-        Raises:
-            UpdateError: U102.
-        """
-        super().check_settings(param_group, where)
-        momentum = float(param_group["momentum"])
-        if not 0.0 <= momentum < 1.0:
-            raise UpdateError(
-                "U102",
-                observed=f"momentum {momentum:g}",
-                expected="momentum in [0, 1)",
-                where=where,
-                hint="lower the momentum",
-            )
-
     def remember(
         self,
         gradient: Tensor,
@@ -65,7 +49,7 @@ class SgdFamily(Family):
         reuse: Before | None,
     ) -> Before:
         """Copy the momentum buffer, where there is one and it is used."""
-        settings = {name: float(param_group[name]) for name in _FLOATS}
+        settings = read_settings(param_group, _FLOATS)
         buffer = state.get("momentum_buffer") if settings["momentum"] else None
         momentum = None if buffer is None else copy_into(buffer, reuse)
         if _overwrites_gradient(param_group, gradient.device):
@@ -73,17 +57,15 @@ class SgdFamily(Family):
         first = bool(settings["momentum"]) and buffer is None
         return Before(gradient, settings, momentum, 0, first)
 
-    def after(self, before: Before, optimizer: Optimizer, parameter: Tensor) -> Realised | None:
+    def read_law(self, before: Before, state: Mapping[str, Any]) -> Realised:
         """Read the law of the step that was taken."""
-        if before.skipped:
-            return None
         settings = before.settings
         eta, mu = settings["lr"], settings["momentum"]
         intake = 1.0 if before.first else 1.0 - settings["dampening"]
         cash, carried = _unit_coefficients(settings, intake)
         stored = carried / (1.0 - mu)  # B / eta
         incurred = stored * intake + cash  # A / eta, where mu is 0: 1
-        momentum_after = optimizer.state[parameter].get("momentum_buffer") if mu else None
+        momentum_after = state.get("momentum_buffer") if mu else None
         if mu and momentum_after is None:
             raise UpdateError(
                 "U104",
@@ -114,7 +96,7 @@ class SgdFamily(Family):
         self, optimizer: Optimizer, parameter: Tensor, param_group: Mapping[str, Any]
     ) -> Account:
         """Value the momentum buffer at today's rate and momentum."""
-        settings = {name: float(param_group[name]) for name in _FLOATS}
+        settings = read_settings(param_group, _FLOATS)
         buffer = optimizer.state.get(parameter, {}).get("momentum_buffer")
         if buffer is None or not settings["momentum"]:
             return Account()

@@ -202,3 +202,58 @@ def test_parameters_that_join_later_are_refused_before_the_step(late: str, tmp_p
             optimizer.step()
     assert caught.value.code == "I109"
     assert all(map(torch.equal, before, model.parameters()))
+
+
+@pytest.mark.parametrize("late", ["added", "unfrozen"])
+@each
+def test_parameters_that_join_later_balance_where_they_were_named(
+    make: Any, late: str, tmp_path: Path
+) -> None:
+    """Booked from the start as unchanged, then like any other; the model is the plain one."""
+
+    def build() -> tuple[nn.Module, optim.Optimizer]:
+        torch.manual_seed(0)
+        model = Sometimes()
+        model.branch.requires_grad_(late != "unfrozen")
+        held = model.always if late == "added" else model
+        return model, make(list(held.parameters()))
+
+    def join(model: nn.Module, optimizer: optim.Optimizer, number: int) -> None:
+        if number == 2 and late == "added":
+            optimizer.add_param_group({"params": list(model.branch.parameters()), "lr": 2e-3})
+        elif number == 2:
+            model.branch.requires_grad_(True)
+
+    plain, optimizer = build()
+    rows = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
+    for number in range(6):
+        join(plain, optimizer, number)
+        plain(rows).tanh().square().mean().backward()
+        optimizer.step()
+        plain.zero_grad(set_to_none=True)
+
+    def loop(run: Any) -> None:
+        run.admit(list(rows), {"source": ["a"] * 8})
+        for number in range(6):
+            join(run.model, run.optimizer, number)
+            with run.step(rows, examples=range(8)):
+                run.model(rows).tanh().square().mean().backward()
+                run.optimizer.step()
+                run.model.zero_grad(set_to_none=True)
+
+    model, optimizer = build()
+    options = {"later": ["branch.*"], "on_imbalance": "strict"}
+    with gl.record(tmp_path / "run", model, optimizer, **options) as run:
+        loop(run)
+    assert all(map(torch.equal, model.parameters(), plain.parameters()))
+    books = read_table(tmp_path / "run", "books").to_pydict()
+    branch = [
+        verdict
+        for group, verdict in zip(books["group"], books["verdict"], strict=True)
+        if group == 1
+    ]
+    assert branch[:2] == ["unchanged"] * 2
+    assert set(branch[2:]) <= {"balanced", "not testable at this precision"}
+    shares = settle(tmp_path / "run", build, loop).shares[0]
+    total = sum(values for line, values in shares.items() if line != "accrual_residual")
+    assert np.abs(total - 1).max() < 1e-4

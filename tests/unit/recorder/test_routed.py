@@ -172,19 +172,22 @@ def test_a_limited_block_without_capture_is_refused(
     assert caught.value.code == "G104"
 
 
+@pytest.mark.parametrize("late", [False, True])
 def test_a_use_outside_the_module_is_found_before_the_update(
-    adamw: Any, training: Any, tmp_path: Path, policy: Path
+    adamw: Any, training: Any, tmp_path: Path, policy: Path, late: bool
 ) -> None:
     class Leaky(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             torch.manual_seed(2)
+            self.leaks = not late
             self.stack = nn.ModuleList([nn.Embedding(13, 6), nn.Linear(6, 6), nn.Linear(6, 13)])
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             y: Sequence[Any] = self.stack
             hidden = y[1](y[0](x))
-            return y[2](hidden + nn.functional.linear(hidden, y[1].weight))
+            leak = nn.functional.linear(hidden, y[1].weight) if self.leaks else 0.0
+            return y[2](hidden + leak)
 
     renamed = tmp_path / "leaky.yaml"
     renamed.write_text(
@@ -193,9 +196,19 @@ def test_a_use_outside_the_module_is_found_before_the_update(
         )
     )
     run = training(adamw, make_model=Leaky)
-    with pytest.raises(GradientError) as caught:
-        one_step(run, tmp_path / "run", renamed, run.data().tensors[0])
-    assert caught.value.code == "G105"
+    model, optimizer = run.build()
+    rows = run.data().tensors[0]
+    with gl.record(tmp_path / "run", model, optimizer, policy=renamed) as recorder:
+        recorder.admit(list(rows), {"source": SOURCES})
+        if late:  # The model begins to leak after it was probed.
+            with recorder.step(rows, examples=range(len(rows))):
+                run.update(model, optimizer, rows)
+            model.leaks = True
+        before = [value.clone() for value in model.parameters()]
+        with pytest.raises(GradientError) as caught, recorder.step(rows, examples=range(len(rows))):
+            run.update(model, optimizer, rows)
+    assert caught.value.code == ("G105" if late else "G123")
+    assert all(map(torch.equal, before, model.parameters()))
 
 
 def test_an_unknown_block_is_refused_with_its_line(

@@ -120,13 +120,37 @@ def test_a_parameter_without_gradient_has_no_before(parameters, kind):
     assert find_family(optimizer).before(optimizer, group["params"][0], group) is None
 
 
-def test_a_loss_scale_inside_the_optimizer_is_refused(parameters):
+def test_a_loss_scale_is_refused_where_no_fused_kernel_divides_by_it(parameters):
     tensors = parameters(torch.float32)
-    optimizer = torch.optim.AdamW(tensors, fused=True)
+    optimizer = torch.optim.AdamW(tensors)
     tensors[0].grad = torch.ones_like(tensors[0])
     optimizer.grad_scale = torch.tensor(2.0)
     with refused("U105"):
         find_family(optimizer).before(optimizer, tensors[0], optimizer.param_groups[0])
+
+
+FUSED = [torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.Adagrad]
+
+
+@pytest.mark.parametrize("scale", [2.0**16, 1000.0])
+@pytest.mark.parametrize("kind", FUSED)
+def test_a_fused_kernel_consumes_the_gradient_without_its_loss_scale(parameters, kind, scale):
+    tensors = parameters(torch.float32)
+    optimizer = kind(tensors, lr=0.1, fused=True)
+    tensors[0].grad = torch.randn(tensors[0].shape, generator=torch.Generator().manual_seed(2))
+    scaled = tensors[0].grad.clone()
+    optimizer.grad_scale, optimizer.found_inf = torch.tensor(scale), torch.tensor(0.0)
+    before = find_family(optimizer).before(optimizer, tensors[0], optimizer.param_groups[0])
+    optimizer.step()
+    assert torch.equal(before.gradient, tensors[0].grad)  # The kernel writes back what it used.
+    assert torch.allclose(before.gradient, scaled / scale, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.RMSprop, torch.optim.RAdam])
+def test_capturable_on_a_cpu_is_refused_before_the_first_step(parameters, kind):
+    optimizer = kind(parameters(torch.float32), lr=0.1, capturable=True)
+    with refused("U102"):
+        find_family(optimizer).check(optimizer)
 
 
 @pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.AdamW])
