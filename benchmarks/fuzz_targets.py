@@ -85,8 +85,7 @@ def targets(material: Path, work: Path) -> dict[str, Callable[[], Target]]:
     evidence, run = material / "evidence", work / "run"
 
     def seeds(*names: str) -> tuple[bytes, ...]:
-        found = [path.read_bytes() for name in names for path in sorted(evidence.glob(name))]
-        return tuple(found)
+        return tuple(path.read_bytes() for name in names for path in sorted(evidence.glob(name)))
 
     def in_run(name: str, read: Read) -> Target:
         path = run / name

@@ -9,6 +9,7 @@
     |- StorageError    S...   disk, permissions, a run that exists or is incomplete
     |- LogError        L...   a log, key, checkpoint or proof that cannot be used
     |- ReplayError     R...   a run that cannot be repeated
+    |- WebError        W...   a page that cannot be served, or a request that is refused
     `- QueryError      Q...   a question that the ledger cannot answer      (also ValueError)
 
 A message says what was observed, what was expected, where, and one next step.

@@ -20,17 +20,21 @@ from typing import Final
 _HERE: Final = Path(__file__).parent
 _SOURCES: Final = ("passes.c", "passes.h")
 _COMPILERS: Final = ("cc", "gcc", "clang")
+#: Set to 0, nothing is compiled or loaded.
+SWITCH: Final = "GRADLEDGER_COMPILE"
 #: No flag that lets arithmetic be reordered beyond the sums that the source marks.
 _FLAGS: Final = ("-O3", "-march=native", "-fopenmp-simd", "-std=c99", "-shared", "-fPIC")
 _SECONDS: Final = 60.0
 
 
 def load(folder: Path | None = None) -> ctypes.CDLL | None:
-    """Return the library; None where it cannot be built here, whatever the reason.
+    """Return the library; None where it cannot be built here or is switched off.
 
     Args:
         folder: Where builds are kept; None for the user's cache folder.
     """
+    if os.environ.get(SWITCH) == "0":
+        return None
     compiler = next((found for name in _COMPILERS if (found := shutil.which(name))), None)
     if compiler is None or os.name != "posix":
         return None

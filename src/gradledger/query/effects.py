@@ -76,12 +76,15 @@ def _row(course: Course, where: Mapping[str, Any]) -> tuple[Any, ...]:
     relation, order = brought_together(records, "probe_visits", where)
     join, weight, credited = "", "1.0", []
     if where.get("rule") is not None:
-        join = f"JOIN (SELECT decision, credit FROM {CREDIT} WHERE rule = ?) r USING (decision)"
+        join = f"JOIN (SELECT decision, credit FROM {CREDIT} WHERE rule = ?) r "
+        join += "ON r.decision = v.decision"
         weight, credited = "r.credit", [str(where["rule"])]
     nats, visits = records.ask(
-        f"SELECT sum(({value.careful}) * {weight}), count(*) FROM (SELECT v.* FROM {relation} v "
-        f"WHERE {value.where} AND {sql} {order}) v {join}",
-        [*values, *credited],
+        # Materialised, or the engine would drop an order that sums do not ask for.
+        f"WITH v AS MATERIALIZED (SELECT v.*, {weight} AS credit FROM {relation} v {join} "
+        f"WHERE {value.where} AND {sql} {order}) "
+        f"SELECT sum(({value.careful}) * v.credit), count(*) FROM v",
+        [*credited, *values],
     )[0]
     measured = course.total("measured")
     booked = float(nats or 0.0)

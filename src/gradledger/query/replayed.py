@@ -19,7 +19,7 @@ _ENVIRONMENT: Final = (
 )
 _NOTE: Final = (
     "every step: the recorded order from the recorded random numbers; fingerprints of model, "
-    "optimizer state and buffers compared before and after, and what is presented with what was"
+    "optimizer state and buffers compared, and what is presented with what was"
 )
 _SIZE: Final = (
     "size: relative difference of how far a group moved in a step; distance: of the weights from "

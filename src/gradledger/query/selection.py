@@ -12,7 +12,7 @@ from typing import Any, Final
 from gradledger.errors import QueryError
 from gradledger.query.names import nearest
 from gradledger.query.records import Records, quote
-from gradledger.query.sorted_copies import ARRIVAL, copy_of
+from gradledger.query.sorted_copies import copy_of
 from gradledger.schema import EXAMPLES
 
 #: Columns of the decision behind a visit. They win over metadata columns of the same name, which
@@ -123,9 +123,10 @@ def conditions(records: Records, where: Mapping[str, Any], alias: str) -> tuple[
 
 
 def brought_together(records: Records, relation: str, where: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the relation to read the matching rows from, and an order that restores arrival.
+    """Return the relation to read the matching rows from, and the order to add them up in.
 
-    Where few examples match and a copy sorted by example is at hand, it is the copy.
+    Where few examples match, rows are put in the order of their places, so that the copy sorted by
+    example, where it is at hand, gives the same bits as the table.
 
     Args:
         records: The run.
@@ -133,16 +134,18 @@ def brought_together(records: Records, relation: str, where: Mapping[str, Any]) 
         where: Filters; those on examples narrow what is read.
 
     Returns:
-        Name of the relation, and ``ORDER BY`` with what restores the order; empty for the table.
+        Name of the relation, and ``ORDER BY`` on alias ``v``; empty where many examples match.
     """
     named = {name: value for name, value in where.items() if not _is_of_decision(name)}
-    if not named or relation not in records.sorted_relations:
+    if not named:
         return relation, ""
     sql, values = conditions(records, named, "x")
     few, most = records.ask(f"SELECT count(*) FILTER ({sql}), count(*) FROM examples x", values)[0]
     if few > max(_FEW_EXAMPLES, most * _FEW_PART):
         return relation, ""
-    return copy_of(relation), f"ORDER BY v.{ARRIVAL}"
+    place = [*([] if relation == "visits" else ["interval"]), "step", "micro_batch", "position"]
+    order = f"ORDER BY {', '.join(f'v.{name}' for name in place)}"
+    return copy_of(relation) if relation in records.sorted_relations else relation, order
 
 
 def _is_of_decision(name: str) -> bool:

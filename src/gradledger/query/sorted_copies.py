@@ -2,8 +2,8 @@
 
 A run keeps its rows in the order of arrival, so what one example or one source did lies everywhere.
 A copy sorted by example brings it together. It lies outside the run, names the files that it was
-made from, and is used only for these; without it the same question takes longer. Rows are put back
-into the order of arrival before anything is added up, so that not one bit of an answer differs.
+made from, and is used only for these; without it the same question takes longer. Where few rows are
+added up they are put in order first, with the copy and without, so that not one bit differs.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ from gradledger.canon import record_digest
 #: Relations that are copied.
 COPIED: Final = ("visits", "displacement_visits", "probe_visits")
 
-#: Name of the copies within a connection, and of a row's place in the order of arrival.
+#: Name of the copies within a connection.
 _SCHEMA: Final = "sorted_copies"
-ARRIVAL: Final = "arrival"
 
 #: Memory for sorting; beyond it the engine writes to disk.
 _BUILD_MEMORY: Final = "600MB"
@@ -50,7 +49,7 @@ def write_copies(place: Path, sources: Mapping[str, str]) -> None:
 
     Args:
         place: The file; one that is there already is left alone.
-        sources: Relation -> SQL that selects its rows in the order of arrival.
+        sources: Relation -> SQL that selects its rows.
     """
     if place.exists():
         return
@@ -65,8 +64,7 @@ def write_copies(place: Path, sources: Mapping[str, str]) -> None:
     with duckdb.connect(str(unfinished), config=config) as connection:
         for relation, select in sources.items():
             connection.execute(
-                f"CREATE TABLE {relation} AS SELECT * FROM (SELECT *, row_number() OVER () AS "
-                f"{ARRIVAL} FROM ({select})) ORDER BY example, {ARRIVAL}"
+                f"CREATE TABLE {relation} AS SELECT * FROM ({select}) ORDER BY example, step"
             )
         connection.execute("CHECKPOINT")
     unfinished.replace(place)

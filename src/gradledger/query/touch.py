@@ -151,7 +151,14 @@ def _visit_query(
             f"max(step) {acting}",
         ]
     columns = ", ".join(
-        ["step", "decision", *(f"align_{g}" for g in aligned), *(f"gnorm_{g}" for g in normed)]
+        [
+            "step",
+            "micro_batch",
+            "position",
+            "decision",
+            *(f"align_{g}" for g in aligned),
+            *(f"gnorm_{g}" for g in normed),
+        ]
     )
     relation, order = brought_together(scope.records, "visits", where)
     factors = "SELECT DISTINCT step FROM books"
@@ -161,9 +168,9 @@ def _visit_query(
         factors = factors_sql(scope, aligned, steps)
     text = (
         "WITH v AS MATERIALIZED ("
-        f"SELECT {columns} FROM {relation} v WHERE v.step BETWEEN ? AND ? AND {sql} {order}"
+        f"SELECT {columns} FROM {relation} v WHERE v.step BETWEEN ? AND ? AND {sql}"
         f"), factors AS ({factors}), picked AS MATERIALIZED (SELECT {', '.join(picked)} "
-        f"FROM v JOIN factors f ON f.step = v.step {join}) "
+        f"FROM v JOIN factors f ON f.step = v.step {join} {order}) "
         f"SELECT {', '.join(parts)} FROM picked GROUP BY piece ORDER BY piece"
     )
     return text, [scope.span.start, scope.span.stop, *values, *join_values]
@@ -204,11 +211,12 @@ def _displacement(
     sql, values = conditions(scope.records, where, "v")
     join, weight, join_values = _credit(where)
     relation, order = brought_together(scope.records, "displacement_visits", where)
-    sums = ", ".join(f"sum({_or_zero(f'v.share_{g}::DOUBLE')} * {weight})" for g in groups)
+    sums = ", ".join(f"sum({_or_zero(f'v.share_{g}::DOUBLE')} * v.credit)" for g in groups)
     row = scope.records.ask(
-        f"SELECT {sums} FROM (SELECT v.* FROM {relation} v "
-        f"WHERE {settled_sql(scope, 'v')} AND {sql} {order}) v {join}",
-        [*values, *join_values],
+        # Materialised, or the engine would drop an order that sums do not ask for.
+        f"WITH v AS MATERIALIZED (SELECT v.*, {weight} AS credit FROM {relation} v {join} "
+        f"WHERE {settled_sql(scope, 'v')} AND {sql} {order}) SELECT {sums} FROM v",
+        [*join_values, *values],
     )[0]
     return (
         {g: float(value or 0.0) for g, value in zip(groups, row, strict=True)},

@@ -104,3 +104,18 @@ def refuse_leak(entry: Tracked, emitted: Tensor | None, where: str) -> None:
             where=where,
             hint="leave the block of this tensor at weight 1, or use it through its module",
         )
+
+
+def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
+    """Refuse a setting that is not one of those allowed.
+
+    Raises:
+        InputError: Another value. Code I104.
+    """
+    if value not in allowed:
+        raise InputError(
+            "I104",
+            observed=f"{name}={value!r}",
+            expected="one of " + ", ".join(repr(choice) for choice in allowed),
+            where="gl.record",
+        )

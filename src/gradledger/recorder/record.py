@@ -10,13 +10,14 @@ from typing import Any, Final
 
 from torch import nn, optim
 
-from gradledger.errors import InputError, StorageError
+from gradledger.errors import StorageError
 from gradledger.log import Cosigner, SigningKey, describe_log, signing_key, write_fork
 from gradledger.policy import Policy, load_policy
 from gradledger.probe import Probe, check_probes
 from gradledger.recorder.admit import Admitter
 from gradledger.recorder.attach import Observation, observe
 from gradledger.recorder.behaviours import Behaviours
+from gradledger.recorder.checks import check_choice
 from gradledger.recorder.describe import (
     describe_opening,
     describe_optimizer,
@@ -42,6 +43,11 @@ from gradledger.recorder.stand_in import call_of
 from gradledger.schema import FORMAT, RunBegin
 from gradledger.segment import RunLock, ensure_folder, write_bytes_atomic
 
+#: Settings that are recorded as they are given.
+_RECORDED: Final = (
+    *("accept_coupled", "verify_content", "update_norms", "substitute"),
+    *("probe_weights_every", "seal_rows", "seal_steps", "seal_seconds"),
+)
 LEVELS: Final = ("decisions", "shares")
 ON_IMBALANCE: Final = ("flag", "strict")
 
@@ -143,10 +149,10 @@ def record(
     examined: Recorder | None = call_of(run_dir, model, optimizer, given)
     if examined is not None:
         return examined
-    _check_choice("level", level, LEVELS)
-    _check_choice("on_imbalance", on_imbalance, ON_IMBALANCE)
+    check_choice("level", level, LEVELS)
+    check_choice("on_imbalance", on_imbalance, ON_IMBALANCE)
     if substitute:
-        _check_choice("level", level, LEVELS[1:])
+        check_choice("level", level, LEVELS[1:])
     behaviours = Behaviours(Path(run_dir), check_probes(probes), probe_weights_every)
     schedule = StateSchedule.of(state_every, state_keep)
     named = named_replay(replay, replay_arguments)
@@ -170,18 +176,11 @@ def record(
     )
     behaviours.check(model, [name for group in seen.grouping.groups for name in group.parameters])
     settings = {
+        **{name: given[name] for name in _RECORDED},
         "unattributed": list(unattributed),
-        "accept_coupled": accept_coupled,
-        "verify_content": verify_content,
-        "update_norms": update_norms,
-        "substitute": substitute,
         "state_every": schedule.every,
         "state_keep": schedule.keep,
         "probes": behaviours.records(),
-        "probe_weights_every": probe_weights_every,
-        "seal_rows": seal_rows,
-        "seal_steps": seal_steps,
-        "seal_seconds": seal_seconds,
         "profiles": describe_profiles(loaded, seen.grouping.blocks),
         "groups": None if groups is None else dict(groups),
         "replay": named,
@@ -296,13 +295,3 @@ def _refuse_content(run_dir: Path, *, resume: bool) -> None:
         hint="choose another directory; runs are never overwritten, and one that was cut off goes "
         "on with resume=True",
     )
-
-
-def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise InputError(
-            "I104",
-            observed=f"{name}={value!r}",
-            expected="one of " + ", ".join(repr(choice) for choice in allowed),
-            where="gl.record",
-        )

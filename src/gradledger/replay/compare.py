@@ -1,6 +1,6 @@
 """Execute a run again with nothing changed, and say where the two part and by how much.
 
-Fingerprints are compared before and after every step. They tell that two states differ, not by how
+Fingerprints are compared after every step. They tell that two states differ, not by how
 much: the size is had from what the record keeps of every step (how far each group moved) and, at
 every stored state, from the weights themselves.
 """
@@ -18,7 +18,6 @@ import torch
 from gradledger.errors import ReplayError
 from gradledger.recorder.recorder import Recorder
 from gradledger.recorder.step import Step
-from gradledger.recorder.write_counts import WriteCounts, write_counts
 from gradledger.replay.journal import RerunJournal
 from gradledger.replay.recorded import RecordedRun, load_weights
 from gradledger.segment import read_table
@@ -89,7 +88,6 @@ class Comparison(RerunJournal):
         steps = read_table(run.run_dir, "steps", ["step", "rng_fingerprint"]).to_pylist()
         self._rng = {row["step"]: row["rng_fingerprint"] for row in steps}
         self._deltas: dict[int, dict[int, float]] = {}
-        self._counts: WriteCounts = ()
         self._states = frozenset(run.stored_states())
 
     def begin_at(self, start: int, folder: Path | None = None) -> None:
@@ -111,7 +109,6 @@ class Comparison(RerunJournal):
     def end_step(self, recorder: Recorder, step: Step) -> None:
         """Compare the state after the step."""
         super().end_step(recorder, step)
-        self._counts = write_counts(recorder.model, recorder.optimizer)
         if self.found.first_different is None:
             self.found.num_identical += 1
         else:
@@ -124,12 +121,12 @@ class Comparison(RerunJournal):
     def _compare(self, recorder: Recorder, step: Step, side: int) -> None:
         if self.found.first_different is not None:
             return
-        # What nobody wrote to since the last step is as it was then.
-        if (
-            side == 0
-            and self._counts
-            and self._counts == write_counts(recorder.model, recorder.optimizer)
-        ):
+        # In an unbroken record the state before a step is the one after the step before it, which
+        # was compared; what a script changes in between shows after this step.
+        before, after = (
+            self.run.fingerprints.get(n, ("", "")) for n in (step.number - 1, step.number)
+        )
+        if side == 0 and self.found.num_identical and before[1] == after[0]:
             return
         if not self._differs(recorder, step.number, side):
             return

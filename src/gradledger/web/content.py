@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from gradledger.query import inert
+
 #: Metadata columns that may hold the text itself, its path, its digest, its lines.
 _TEXTS: Final = ("text", "content")
 _PATHS: Final = ("path", "file")
@@ -62,7 +64,7 @@ class Contents:
         """
         for name in _TEXTS:
             if isinstance(metadata.get(name), str):
-                return Content(metadata[name][:MAX_CHARACTERS], f"metadata column {name}")
+                return Content(_shown(metadata[name]), f"metadata column {name}")
         path = next((str(metadata[name]) for name in _PATHS if metadata.get(name)), "")
         if not path:
             return Content("", "the run's metadata name no path")
@@ -74,7 +76,7 @@ class Contents:
             return Content("", f"no file {path} with the recorded digest in the folders given")
         content, place, is_checked = found
         first, text = _lines(content, metadata)
-        return Content(text[:MAX_CHARACTERS], place, is_checked, first)
+        return Content(_shown(text), place, is_checked, first)
 
     def _read(self, path: str, digests: set[str]) -> tuple[str, str, bool] | None:
         wanted = PurePosixPath(path)
@@ -112,6 +114,15 @@ class Contents:
                         except (OSError, zipfile.BadZipFile):
                             continue
             return self._members
+
+
+def _shown(text: str) -> str:
+    """Return text in lines, tabs kept, every other control or direction character made visible."""
+    lines = text[:MAX_CHARACTERS].split("\n")
+    return "\n".join(
+        "\t".join(inert(part, MAX_CHARACTERS) for part in line.rstrip("\r").split("\t"))
+        for line in lines
+    )
 
 
 def _checked(content: bytes, digests: set[str]) -> tuple[str, bool] | None:

@@ -17,6 +17,9 @@ from gradledger.web.show import Look
 if TYPE_CHECKING:
     from gradledger.web.site import Site
 
+#: Longer values name no kind of examples that anybody asks for.
+_LONGEST_KIND: Final = 500
+
 #: Column -> page and argument that its values lead to.
 _LEADS: Final[dict[str, tuple[str, str]]] = {
     "example": ("example", "example"),
@@ -110,6 +113,8 @@ class Context:
         if column not in self.kinds or not isinstance(value, str | int | float | bool):
             return None
         text = str(value).lower() if isinstance(value, bool) else str(value)
+        if len(text) > _LONGEST_KIND:
+            return None
         if column == "policy" and "version" in row:
             text = f"{text}@{row['version']}"
         return self.link("follow", where=f"{column}={text}")

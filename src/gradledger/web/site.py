@@ -17,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 
 from gradledger import __version__
 from gradledger.errors import GradledgerError, WebError
+from gradledger.query import inert
 from gradledger.web.arguments import Arguments
 from gradledger.web.content import Contents
 from gradledger.web.context import Context
@@ -33,6 +34,9 @@ _HERE: Final = Path(__file__).parent
 _ABSENT: Final = frozenset({"W104", "W108", "W109", "W110", "Q101", "Q108", "Q121"})
 _FORBIDDEN: Final = frozenset({"W105", "W106"})
 _BUSY: Final = frozenset({"W111"})
+
+#: Characters of a title or sentence on a page, at most.
+_LONGEST_LINE: Final = 600
 
 #: Longest form that is read.
 _FORM_BYTES: Final = 65_536
@@ -91,6 +95,8 @@ class _Pens:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        # What comes from a run is one line without control characters or direction tricks.
+        self._templates.filters["inert"] = lambda text: inert(text, _LONGEST_LINE)
         self._templates.globals.update(version=__version__, run_pages=RUN_PAGES)
 
     async def front(self, request: Request) -> Response:

@@ -161,3 +161,14 @@ def test_another_source_is_another_file(monkeypatch, tmp_path):
     monkeypatch.setattr(build, "_HERE", copied)
     assert build.load(tmp_path / "kept") is not None
     assert len(list((tmp_path / "kept").glob("*.so"))) == 2
+
+
+def test_the_switch_leaves_everything_uncompiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(build.SWITCH, "0")
+    assert build.load(tmp_path) is None
+    assert not list(tmp_path.iterdir())
+    monkeypatch.delenv(build.SWITCH)
+    tmp_path.chmod(0o700)
+    assert build.load(tmp_path) is not None

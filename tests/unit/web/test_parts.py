@@ -90,6 +90,11 @@ def test_numbers_are_read_or_refused(text: str) -> None:
             arguments.number("n", low=1, high=99)
 
 
+def test_control_and_direction_characters_of_contents_are_made_visible() -> None:
+    found = Contents().find({"text": "a\tb\x1b[2J\r\nc\u202ed"})
+    assert found.text == "a\tb\\x1b[2J\nc\\u202ed"
+
+
 def test_kept_answers_are_those_of_the_same_files(site, tmp_path) -> None:
     kept = Answers(tmp_path, "1")
     answer = site.desk.ask("first", "trace", top=3)

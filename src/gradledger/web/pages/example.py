@@ -11,7 +11,7 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from gradledger.errors import GradledgerError
-from gradledger.query import Answer, Column, Table
+from gradledger.query import Answer, Column, Table, inert
 from gradledger.web.context import Context
 from gradledger.web.page import Chart, Control, Fact, Form, Page, Section
 from gradledger.web.show import facts, section
@@ -101,7 +101,8 @@ def example(context: Context) -> Page:
 
 def _named(what: Answer) -> str:
     rows = {row["column"]: row["value"] for row in what.rows}
-    return next((str(rows[name]) for name in ("path", "key", "url", "name") if rows.get(name)), "")
+    names = ("path", "key", "url", "name")
+    return inert(next((rows[name] for name in names if rows.get(name)), ""), 300)
 
 
 def _kind(context: Context, name: str, row: Mapping[str, Any]) -> str | None:
