@@ -26,6 +26,8 @@ def draw(page: Path, folder: Path) -> list[Path]:
     """Run the blocks of one page in an empty folder; return the pictures, moved to ``folder``."""
     text = page.read_text(encoding="utf-8")
     before = Path.cwd()
+    # Rounding must not depend on whether a compiler is found.
+    os.environ["GRADLEDGER_COMPILE"] = "0"
     with tempfile.TemporaryDirectory() as empty:
         os.chdir(empty)
         try:
