@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
-from harness import Decoder, Habit, Maker
+from habit_harness import Decoder, Habit, Maker
 from torch import Tensor, nn, optim
 from torch.utils.checkpoint import checkpoint
 

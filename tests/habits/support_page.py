@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 import habits  # noqa: F401 - registers them
 import more_habits  # noqa: F401 - likewise
-from harness import OPTIMIZERS, Cell, Habit
+from habit_harness import OPTIMIZERS, Cell, Habit
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "support.md"
 BEGIN, END = "<!-- table: begin -->\n", "<!-- table: end -->\n"

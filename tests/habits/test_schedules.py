@@ -14,7 +14,7 @@ from torch.optim import lr_scheduler as kinds
 from torch.optim.swa_utils import SWALR
 
 sys.path.insert(0, str(Path(__file__).parent))
-from harness import Habit
+from habit_harness import Habit
 
 from gradledger.segment import read_table
 

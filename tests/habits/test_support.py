@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from harness import OPTIMIZERS, Habit
+from habit_harness import OPTIMIZERS, Habit
 from support_page import HABITS, PAGE, alike, read, row
 
 from gradledger.update import supported

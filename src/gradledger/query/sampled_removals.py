@@ -119,6 +119,8 @@ def agreement(
     pairs: list[tuple[Any, ...]] = []
     for name, estimator in ESTIMATORS.items():
         estimates = [_estimated(records, name, item.example) for item in sampled]
+        if all(value is None for said in estimates for value in said.values()):
+            continue  # Nothing is stored that this estimator could answer from.
         for what in observed:
             both: list[tuple[float, float]] = []
             for truth, said in zip(executed, estimates, strict=True):

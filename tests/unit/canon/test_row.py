@@ -13,6 +13,7 @@ from gradledger.errors import InputError
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
 GOOD = {
     "bool": True,
+    **{f"bytes{size}": bytes(range(64)) * (size // 64) for size in (64, 128, 256, 512, 1024)},
     "digest": bytes(range(32)),
     "float32": 0.5,
     "float64": -0.1,

@@ -19,7 +19,15 @@ def test_page_is_the_real_help() -> None:
     )
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.__name__)
+#: Commands that run until they are stopped, and answer nothing.
+SERVERS = {"serve"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [c for c in COMMANDS if c.__name__ not in SERVERS],
+    ids=lambda command: command.__name__,
+)
 def test_page_says_what_the_command_says(
     command: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -36,7 +44,15 @@ def test_page_does_not_depend_on_the_terminal(monkeypatch: pytest.MonkeyPatch) -
     assert render() == before
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.__name__)
+#: Commands that run until they are stopped, and answer nothing.
+SERVERS = {"serve"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [c for c in COMMANDS if c.__name__ not in SERVERS],
+    ids=lambda command: command.__name__,
+)
 def test_every_command_has_json_and_a_help(command: object) -> None:
     name = command.__name__.replace("_", "-")
     section = render().split(f"## gradledger {name}\n")[1].split("\n## ")[0]
@@ -45,7 +61,7 @@ def test_every_command_has_json_and_a_help(command: object) -> None:
 
 
 #: Commands that need no run, or change one: the ledger only reads.
-NO_QUESTIONS = {"check", "demo", "doctor", "forget"}
+NO_QUESTIONS = {"check", "demo", "doctor", "forget", "runs", *SERVERS}
 
 
 def test_commands_are_methods_of_the_ledger() -> None:

@@ -72,6 +72,10 @@ def test_a_projection_is_linear_and_its_own() -> None:
     assert not np.allclose(project(one), Projection("t", "w", one.size, 64).project(one))
 
 
+#: Draws of the projections; without one a run draws by its own identifier.
+SEEDS = ("a", "b", "c", "d", "e")
+
+
 def wide() -> nn.Module:
     """Tensors of many times as many elements as a sketch has numbers."""
     torch.manual_seed(3)
@@ -89,16 +93,29 @@ def sketched(training: Any, folder: Path, make: Any, **options: Any) -> Any:
 def test_shares_of_displacement_are_those_of_the_settling_pass(
     name: str, training: Any, tmp_path: Path
 ) -> None:
-    run = training(OPTIMIZERS[name], steps=8, record={"level": "sketch"}, make_model=wide)
-    run.recorded(tmp_path / "run")
-    settle(tmp_path / "run", run.build, run.loop)
-    exact = read_table(tmp_path / "run", "displacement/visits").to_pydict()
-    records, ratios = open_records(tmp_path / "run"), []
+    ratios = [
+        ratio
+        for seed in SEEDS
+        for ratio in shown_over_true_errors(training, OPTIMIZERS[name], seed, tmp_path / seed)
+    ]
+    assert 1 / 3 < np.median(ratios) < 3
+    # The ratio of two draws leaves a factor of ten in about one case of eight.
+    assert np.mean([1 / 10 < ratio < 10 for ratio in ratios]) >= 0.8
+
+
+def shown_over_true_errors(training: Any, make: Any, seed: str, folder: Path) -> list[float]:
+    """Record and settle with one draw of the projections; compare group by group."""
+    record = {"level": "sketch", "sketching": {"seed": seed}}
+    run = training(make, steps=8, record=record, make_model=wide)
+    run.recorded(folder)
+    settle(folder, run.build, run.loop)
+    exact = read_table(folder, "displacement/visits").to_pydict()
+    records, ratios = open_records(folder), []
     for group in records.begin.groups:
         found = sketched_displacement(records, group.group)
         moved = {
             row["group"]: row["displacement_sq"]
-            for row in read_table(tmp_path / "run", "displacement/lines").to_pylist()
+            for row in read_table(folder, "displacement/lines").to_pylist()
         }
         expected = np.array(exact[f"share_{group.group}"]) / moved[group.group]
         assert found.step.tolist() == exact["step"]
@@ -106,19 +123,29 @@ def test_shares_of_displacement_are_those_of_the_settling_pass(
         rms = np.sqrt(np.mean(np.square(found.value - expected)))
         # All visits share one draw of the projections, so a measured error is itself one draw.
         shown = np.sqrt(np.mean(np.square(found.error)))
-        assert rms / 10 < shown < 10 * rms + 0.02
         ratios.append(shown / rms)
-    assert 1 / 3 < np.median(ratios) < 3
+    return ratios
 
 
 def test_a_behaviour_is_asked_afterwards(training: Any, tmp_path: Path) -> None:
+    """Most sums lie within three of their measured errors; an error is one draw itself."""
+    distances = [
+        distance
+        for seed in SEEDS
+        for distance in behaviour_distances(training, seed, tmp_path / seed)
+    ]
+    assert np.median(distances) < 3
+
+
+def behaviour_distances(training: Any, seed: str, folder: Path) -> list[float]:
     """Plain SGD: entries are the steps, so their dots add up to the gradient's with the move."""
     run = training(lambda p: optim.SGD(p, lr=0.1), steps=8, clip=None)
-    run.record, run.make_model = {"level": "sketch"}, wide
-    before, after = run.build()[0], run.recorded(tmp_path / "run")
+    run.record = {"level": "sketch", "sketching": {"seed": seed}}
+    run.make_model = wide
+    before, after = run.build()[0], run.recorded(folder)
     tokens = run.data().tensors[0]
     run.loss(after, tokens).mean().backward()
-    records = open_records(tmp_path / "run")
+    records, distances = open_records(folder), []
     for group in records.begin.groups:
         names = [tensor.name for tensor in group.tensors]
         gradient = {name: after.get_parameter(name).grad.numpy() for name in names}
@@ -128,7 +155,9 @@ def test_a_behaviour_is_asked_afterwards(training: Any, tmp_path: Path) -> None:
         }
         expected = sum(float((gradient[name] * moved[name]).sum()) for name in names)
         value, error = sketched_dots(records, group.group, gradient).total()
-        assert value == pytest.approx(expected, abs=4 * error + 1e-3 * abs(expected))
+        distances.append(abs(value - expected) / error)
+        assert value == pytest.approx(expected, rel=0.5)
+    return distances
 
 
 def test_recording_sketches_changes_nothing_and_verifies(

@@ -263,9 +263,10 @@ def test_steps_before_the_change_stay_identical_where_gradients_accumulate(tmp_p
 
 
 def _two_layer_float32() -> nn.Module:
-    from conftest import two_layer
-
-    return two_layer(torch.float32)
+    torch.manual_seed(3)
+    return nn.Sequential(
+        nn.Embedding(13, 6), nn.Linear(6, 8), nn.GELU(), nn.LayerNorm(8), nn.Linear(8, 13)
+    )
 
 
 def test_a_state_after_the_first_affected_visit_is_refused(recorded: tuple[Training, Path]) -> None:

@@ -25,6 +25,10 @@ from gradledger.segment import rows as rows_module
 
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "bool": st.booleans(),
+    **{
+        f"bytes{size}": st.binary(min_size=size, max_size=size)
+        for size in (64, 128, 256, 512, 1024)
+    },
     "digest": st.binary(min_size=32, max_size=32),
     "float32": st.floats(width=32),
     "float64": st.floats(),
