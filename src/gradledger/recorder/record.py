@@ -40,6 +40,7 @@ from gradledger.recorder.schedule import StateSchedule
 from gradledger.recorder.sink import Sealing, Sink
 from gradledger.recorder.sketching import Sketcher, Sketching
 from gradledger.recorder.stand_in import call_of
+from gradledger.recorder.visit_rows import FULL_BITS, VISIT_BITS
 from gradledger.schema import FORMAT, RunBegin
 from gradledger.segment import RunLock, ensure_folder, write_bytes_atomic
 
@@ -69,6 +70,7 @@ def record(
     verify_content: bool = True,
     update_norms: bool = False,
     substitute: bool = False,
+    visit_bits: int = FULL_BITS,
     state_every: int | None = None,
     state_keep: int | None = None,
     probes: Sequence[Probe] = (),
@@ -109,6 +111,7 @@ def record(
         update_norms: Book the norm of every accrual entry too (a third column per group).
         substitute: Let the sum of the per-example gradients stand in for autograd's own weight
             gradient of linear and convolution layers: cheaper, and equal to rounding only.
+        visit_bits: Bits of the fraction kept of booked figures of visits; 23 keeps float32 whole.
         state_every: Store the model state every so many steps; 0 for first and last only. None:
             every 50, thinned to ``state_keep``.
         state_keep: States that stay between the first and the last at most: as the run gets
@@ -155,6 +158,7 @@ def record(
         return examined
     check_choice("level", level, LEVELS)
     check_choice("on_imbalance", on_imbalance, ON_IMBALANCE)
+    check_choice("visit_bits", str(visit_bits), VISIT_BITS)
     if substitute:
         check_choice("level", level, LEVELS[1:])
     behaviours = Behaviours(Path(run_dir), check_probes(probes), probe_weights_every)
@@ -183,6 +187,7 @@ def record(
         **{name: given[name] for name in _RECORDED},
         "unattributed": list(unattributed),
         **({"later": list(later)} if later else {}),
+        **({"visit_bits": visit_bits} if visit_bits != FULL_BITS else {}),
         **({"sketching": Sketching.read(sketching).record()} if level == "sketch" else {}),
         "state_every": schedule.every,
         "state_keep": schedule.keep,

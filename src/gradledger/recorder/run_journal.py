@@ -23,7 +23,7 @@ from gradledger.recorder.sink import Sink
 from gradledger.recorder.states import proceed, state_name, store
 from gradledger.recorder.totals import Totals
 from gradledger.recorder.unbalanced import BAD_VERDICTS, unbalanced
-from gradledger.recorder.visit_rows import visit_rows
+from gradledger.recorder.visit_rows import FULL_BITS, visit_rows
 from gradledger.recorder.write_ahead import WriteAhead
 from gradledger.recorder.write_counts import WriteCounts, write_counts
 from gradledger.schema import RunBegin, RunEnd
@@ -208,7 +208,8 @@ class RunJournal:
             "coupled": bool(recorder.coupled()),
             "verdict": verdict,
         }
-        self._sink.add(visit_rows(recorder, step, self._measures), self._rows, row)
+        bits = self.begin.settings.get("visit_bits", FULL_BITS)
+        self._sink.add(visit_rows(recorder, step, self._measures, bits), self._rows, row)
         self._due = self._schedule.is_due(step.number)
         self._behaviours.after_step(recorder, step.number, is_stored=self._due)
         if verdict in BAD_VERDICTS and self.begin.on_imbalance == "strict":

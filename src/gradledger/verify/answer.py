@@ -11,7 +11,7 @@ import numpy as np
 
 from gradledger.canon import parse_json
 from gradledger.errors import GradledgerError
-from gradledger.segment import cannot_read, read_table
+from gradledger.segment import cannot_read, read_json, read_table
 from gradledger.verify.challenge import parse_challenge, wrong_draw
 from gradledger.verify.finding import Finding
 
@@ -74,6 +74,8 @@ class _Record:
     def __init__(self, run_dir: Path) -> None:
         names = ["step", "fingerprint_before", "fingerprint_after"]
         self._steps = {row["step"]: row for row in read_table(run_dir, "steps", names).to_pylist()}
+        #: What the record was rounded by on purpose, as a part of each figure.
+        self._rounding = _rounding(run_dir)
         self._visits = _by_step(read_table(run_dir, "visits").to_pylist())
         self._books = _by_step(read_table(run_dir, "books").to_pylist())
 
@@ -95,8 +97,13 @@ class _Record:
             yield Finding("V875", place, f"visit {odd[0]!s:.120}", f"{odd[1]!s:.120}, as executed")
             return
         near = 0.0 if same else _NEAR
-        yield from _figures(place, visits, executed, near)
+        yield from _figures(place, visits, executed, max(near, self._rounding))
         yield from _lines(place, self._books.get(step, []), answer["books"], near)
+
+
+def _rounding(run_dir: Path) -> float:
+    bits = read_json(run_dir / "run.json")["settings"].get("visit_bits")
+    return 0.0 if bits is None else 2.0 ** -(int(bits) + 1)
 
 
 def _figures(
