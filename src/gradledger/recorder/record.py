@@ -156,11 +156,9 @@ def record(
     examined: Recorder | None = call_of(run_dir, model, optimizer, given)
     if examined is not None:
         return examined
-    check_choice("level", level, LEVELS)
+    check_choice("level", level, LEVELS[1:] if substitute else LEVELS)
     check_choice("on_imbalance", on_imbalance, ON_IMBALANCE)
     check_choice("visit_bits", str(visit_bits), VISIT_BITS)
-    if substitute:
-        check_choice("level", level, LEVELS[1:])
     behaviours = Behaviours(Path(run_dir), check_probes(probes), probe_weights_every)
     schedule = StateSchedule.of(state_every, state_keep)
     signer, asked = signing_key(key), named_witnesses(witnesses)
@@ -218,7 +216,7 @@ def record(
         notes=notes,
         log=describe_log(run_id, signer),
     )
-    prefixes = ("align", "gnorm", "unorm") if update_norms else ("align", "gnorm")
+    prefixes = ("align", "gnorm", *(("unorm",) if update_norms else ()))
     numbers = [group.record.group for group in seen.grouping.groups]
     sealing = Sealing(seal_rows, seal_steps, seal_seconds)
     return _start(
