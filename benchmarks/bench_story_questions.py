@@ -88,7 +88,7 @@ def measure() -> list[Figure]:
             "story.demo_report_seconds",
             seconds[page][0],
             "seconds",
-            bar=2.0,
+            bar=1.0,
             spread=seconds[page][1],
             caveat=f"slower of {len(REPORTS)}, the signed log verified first: {page}",
         ),
