@@ -2,7 +2,8 @@
 
 Caveat: the whole visits table of size small, identifiers, commitments and footers included, over
 its visits and groups. The bar is for the default, which keeps float32 whole; beside it stands
-what ``visit_bits=10`` takes, within 5e-4 of each figure, a choice that a run records. Without profiles that block groups there are fewer zeros: see ``recorder.disk``.
+what ``visit_bits=10`` takes, within 5e-4 of each figure, a choice that a run records.
+Without profiles that block groups there are fewer zeros: see ``recorder.disk``.
 """
 
 from __future__ import annotations
