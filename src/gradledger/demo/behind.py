@@ -9,6 +9,7 @@ from rich.console import Console
 
 from gradledger.demo.progress import StepProgress
 from gradledger.demo.replay import training_loop
+from gradledger.errors import ReplayError
 from gradledger.ledger import Ledger
 from gradledger.query import Answer
 
@@ -19,8 +20,19 @@ if TYPE_CHECKING:
 _REMOVALS: Final = 0
 
 
-def behind(ledger: Ledger, behaviour: str, done: Demonstration, console: Console) -> Answer:
-    """Differentiate a behaviour through the run and rank packages; keep what fits a page."""
+def behind(ledger: Ledger, behaviour: str, done: Demonstration, console: Console) -> Answer | str:
+    """Differentiate a behaviour through the run and rank packages; keep what fits a page.
+
+    Where the run cannot be differentiated, as where a whole batch is kept out of a block, the
+    refusal is the answer: it names the step and the way on.
+    """
+    try:
+        return _ranked(ledger, behaviour, done, console)
+    except ReplayError as refusal:
+        return f"no derivative through this run: {refusal}"
+
+
+def _ranked(ledger: Ledger, behaviour: str, done: Demonstration, console: Console) -> Answer:
     loop = training_loop(done.training, done.data)
     with StepProgress(console, "differentiating", done.summary["steps"]) as progress:
         answer = ledger.influence(
