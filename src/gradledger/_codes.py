@@ -173,7 +173,6 @@ CODES: Final[dict[str, str]] = {
     "R172": "edit of gradients is not known",
     "R173": "module cannot be differentiated along its parameters",
     "R174": "step depends on more than its batch",
-    "R175": "parameter without a gradient",
     "R176": "buffers change during training",
     "R177": "derivative in half precision",
     "R178": "behaviour has no gradient",

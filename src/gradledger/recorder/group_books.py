@@ -2,8 +2,9 @@
 
 The bar of the capture gap is a share of the visits' norms under the update rate. Where that rate
 differs by element, those norms take a pass over every gradient, and hardly any gap is near its bar.
-The norm of the visits' sum is known anyway and is smaller than the sum of their norms, so a gap
-within the bar against it is within the bar; only a gap beyond has the norms measured.
+The norm of the visits' sum is known anyway and is smaller than the sum of their norms, so what the
+gap is against it is a bound on the ratio that the bar is for. Only where that bound comes near the
+bar are the norms measured: a ratio that is booked is then either exact or far below its bar.
 
 Shape legend: V visits of the step over all micro-batches.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
     from gradledger.recorder.booking import Booker
 
 
+#: A bound on the gap is let stand where it is below the bar by this factor.
+_FAR: Final = 20.0
+
+
 @dataclass(frozen=True)
 class GroupBooks:
     """What was booked of one group.
@@ -41,7 +46,7 @@ class GroupBooks:
     Attributes:
         lines: The lines of all its tensors.
         visit_norms: Sum over visits of |C kappa gamma_v|; None where it was not measured, and the
-            gap is within its bar against the norm of their sum.
+            gap is far below its bar even against the norm of their sum.
         align: Alignment of every visit, V.
         gnorm: Squared gradient norm of every visit, V.
         unorm: Squared norm of every visit's entry, V; None where it was not measured.
@@ -67,10 +72,10 @@ class _Booked:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether the gap may be above its bar, as far as it is known."""
-        gap, bar = GroupLines(), self.lines
-        gap.add(bar)
-        return self.scaled is None and not gap.gap_ratio() <= gap.tolerance
+        """Whether the gap of the tensor may be near its bar, as far as it is known."""
+        lines = GroupLines()
+        lines.add(self.lines)
+        return self.scaled is None and _is_near(lines)
 
 
 def book_group(
@@ -93,7 +98,7 @@ def book_group(
     booked = [_book(booker, entry, sizes, scratch, scaled=scaled) for entry in entries]
     booked = [_with_norms(booker, one, sizes) if one.in_doubt else one for one in booked]
     lines = _added(booked)
-    if any(one.scaled is None for one in booked) and not lines.gap_ratio() <= lines.tolerance:
+    if any(one.scaled is None for one in booked) and _is_near(lines):
         booked = [_with_norms(booker, one, sizes) for one in booked]
         lines = _added(booked)
     num_visits = sum(sizes)
@@ -110,6 +115,11 @@ def book_group(
         cash += one.cash_factor**2 * squares
     visit_norms = float(np.sqrt(cash).sum()) if complete else None
     return GroupBooks(lines, visit_norms, align, gnorm, unorm if complete else None)
+
+
+def _is_near(lines: GroupLines) -> bool:
+    """Whether the gap against the norm of the visits' sum is near its bar, or no number."""
+    return not lines.gap_ratio() * _FAR <= lines.tolerance
 
 
 def _added(booked: Sequence[_Booked]) -> GroupLines:

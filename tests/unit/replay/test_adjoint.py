@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import optim
+from torch import Tensor, nn, optim
 
 from gradledger.replay.adjoint import derive
 from gradledger.replay.adjoint.plan import plan_segments
@@ -21,6 +21,7 @@ from gradledger.replay.recorded import RecordedRun
 from gradledger.replay.rerun import execute
 
 sys.path.insert(0, str(Path(__file__).parent))
+from loop_oracle import POLICY
 from whatif_oracle import make
 
 MakeOptimizer = Any
@@ -85,8 +86,53 @@ def test_the_adjoint_is_the_derivative_of_the_executed_run(
     assert error < 1e-7
 
 
+class Skipping(nn.Module):
+    """Passes a layer and a scale over in batches whose first token is even."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.embed, self.often = nn.Embedding(13, 6), nn.Linear(6, 6)
+        self.norm, self.head = nn.LayerNorm(6), nn.Linear(6, 13)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.embed(tokens)
+        if int(tokens[0, 0]) % 2:
+            x = x + self.norm(nn.functional.gelu(self.often(x)))
+        return self.head(x)
+
+
+@pytest.mark.parametrize("to_none", [True, False])
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_a_parameter_without_a_gradient_stands_still_and_so_does_its_state(
+    name: str, to_none: bool, tmp_path: Path
+) -> None:
+    run = make_with(name, None)
+    run.make_model = lambda: Skipping().double()
+    absent = []
+
+    def update(model: nn.Module, optimizer: optim.Optimizer, tokens: Tensor) -> None:
+        run.loss(model, tokens).mean().backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 0.4)
+        absent.append(model.often.weight.grad is None)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=to_none)
+
+    run.update = update
+    run.recorded(tmp_path / "run")
+    # Zeros are a gradient, once there was one: decay and momentum go on.
+    assert any(absent) or not to_none
+    assert not all(absent)
+    error = relative_error(run, tmp_path / "run")
+    assert error < 1e-7
+
+
 def test_states_that_are_computed_again_change_nothing(tmp_path: Path) -> None:
-    run = make_with("amsgrad", 0.4)
+    # Depth weights: a step that is taken again between reverse ones is limited as it was.
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY)
+    metadata = {"source": ["deep", "shallow", "half", "deep"] * 3}
+    run = make_with("amsgrad", 0.4, metadata=metadata, record={"policy": policy})
     run.recorded(tmp_path / "run")
     recorded, ticks = RecordedRun(tmp_path / "run"), []
     whole = derive(recorded, run.build, run.loop, behaviours(run))

@@ -10,6 +10,7 @@ from torch import Tensor, optim
 
 from gradledger.errors import ReplayError
 from gradledger.recorder.step import MicroBatch
+from gradledger.recorder.tracked import Tracked
 from gradledger.replay.adjoint.clipping import Edit, read_edit, settle
 from gradledger.replay.adjoint.feed import Feeder, Slot, feed
 from gradledger.replay.adjoint.layout import Layout
@@ -114,23 +115,18 @@ class Follower:
     def before_update(self, recorder: Feeder, slot: Slot) -> None:
         """Note gradients and settings."""
         entries = {id(e.parameter): e for group in recorder.booker.tracked for e in group}
-        missing = [place.name for place in self.layout.places if place.parameter.grad is None]
-        if missing:
-            raise ReplayError(
-                "R175",
-                observed=f"no gradient of {missing[0]} in step {slot.step}",
-                expected="a gradient of every parameter that is not frozen",
-                where=str(recorder.journal.run.run_dir),
-                hint="freeze parameters that get no gradient, or ask for an executed replay",
-            )
-        raw = self.layout.gather([entries[id(value)].raw for value in self.layout.parameters])
+        live = self.layout.parameters
+        raw = self.layout.gather([_accumulated(entries[id(value)]) for value in live])
         if self._first:
             recorder.journal.set_recorded_rates(self.optimizer)
-            grads = [value.grad for value in self.layout.parameters if value.grad is not None]
-            used = self.layout.gather(grads)
+            used = self.layout.gather(
+                [torch.zeros_like(value) if value.grad is None else value.grad for value in live]
+            )
+            absent = frozenset(n for n, value in enumerate(live) if value.grad is None)
             edit = read_edit(raw, used, slot.step)
             settings = Settings.read(self.optimizer, self.transition)
-            self.noted[slot.step] = Noted(self._rng or read_rng(), settings, edit, self._losses)
+            rng = self._rng or read_rng()
+            self.noted[slot.step] = Noted(rng, settings, edit, self._losses, absent)
         else:
             self.noted[slot.step].settings.write(self.optimizer)
         if self._before is not None and self._tapes(slot.step):
@@ -182,6 +178,11 @@ class Follower:
         own = {id(value) for value in self.layout.parameters}
         tensors = model_tensors(self.feeder.model).items()
         return fingerprint_tensors((name, value) for name, value in tensors if id(value) not in own)
+
+
+def _accumulated(entry: Tracked) -> Tensor:
+    """Return what autograd accumulated in this step: zeros where nothing came."""
+    return entry.raw if entry.has_raw else torch.zeros_like(entry.raw)
 
 
 def refuse_half(layout: Layout, where: str) -> None:

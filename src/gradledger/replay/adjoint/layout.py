@@ -45,7 +45,6 @@ class Layout:
     Attributes:
         places: In the order of the flat vector.
         size: Number of elements P.
-        spans: Start and stop of every optimizer param group.
         num_groups: Parameter groups of the run.
     """
 
@@ -68,10 +67,6 @@ class Layout:
             self.places.append(Place(name, value, position, stop, column, number))
             position = stop
         self.size = position
-        self.spans = [
-            _span([place for place in self.places if place.param_group == number])
-            for number in range(len(optimizer.param_groups))
-        ]
         self.of: dict[int, Place] = {id(place.parameter): place for place in self.places}
 
     @property
@@ -101,7 +96,3 @@ class Layout:
         """Return the same views by full name."""
         parts = self.split(flat)
         return {place.name: part for place, part in zip(self.places, parts, strict=True)}
-
-
-def _span(places: Sequence[Place]) -> tuple[int, int]:
-    return (places[0].start, places[-1].stop) if places else (0, 0)

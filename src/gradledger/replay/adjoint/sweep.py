@@ -87,19 +87,16 @@ class Sweeper(Follower):
         self.layout.write(taped.stand.theta)
         write_rng(noted.rng)
         adjoint = self.adjoint
-        theta = torch.empty_like(adjoint.theta)
-        asked = torch.empty_like(adjoint.theta)
-        state = {name: torch.zeros_like(theta) for name in adjoint.state}
-        for moment, (start, stop) in zip(
-            taped.moments(self.layout, noted, self._blunt), self.layout.spans, strict=True
-        ):
-            part = slice(start, stop)
+        # What the optimizer skipped stays as it is, and so does its adjoint.
+        theta, asked = adjoint.theta.clone(), torch.zeros_like(adjoint.theta)
+        state = {name: value.clone() for name, value in adjoint.state.items()}
+        for part, moment in taped.moments(self.layout, noted, self._blunt):
             own = {name: value[:, part] for name, value in adjoint.state.items()}
             theta[:, part], before, asked[:, part] = self.transition.pull(
                 moment, adjoint.theta[:, part], own
             )
-            for name, value in before.items():
-                state[name][:, part] = value
+            for name, value in state.items():
+                value[:, part] = before.get(name, 0.0)
         self.adjoint = Adjoint(theta, state, slot.step - 1)
         self.taps.aim(pull_edit(noted.edit, taped.raw, asked))
         self._place = self._first_visit.get(slot.step, 0)
@@ -139,6 +136,7 @@ class Sweeper(Follower):
         if not slot.reverse:
             super().end(recorder, slot)
             return
+        self.taps.end()
         self._compare_losses(slot)
         del self.tape[slot.step]
         self.kept.pop(slot.step - 1, None)
@@ -146,9 +144,9 @@ class Sweeper(Follower):
 
     def show_gradients(self, step: int) -> None:
         """Give the parameters the gradients that the step accumulated."""
-        parts = self.layout.split(self.tape[step].raw.clone())
-        for place, part in zip(self.layout.places, parts, strict=True):
-            place.parameter.grad = part
+        parts, absent = self.layout.split(self.tape[step].raw.clone()), self.noted[step].absent
+        for number, (place, part) in enumerate(zip(self.layout.places, parts, strict=True)):
+            place.parameter.grad = None if number in absent else part
 
     def _names(self, noted: Any) -> Sequence[str]:
         return [

@@ -6,12 +6,12 @@ Shape legend: P elements of all parameters.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 import torch
 from torch import Tensor, optim
 
-from gradledger.errors import ReplayError
 from gradledger.replay.adjoint.clipping import Edit
 from gradledger.replay.adjoint.layout import Layout
 from gradledger.replay.adjoint.transition import Moment, State, Transition
@@ -54,7 +54,7 @@ class Stand:
     Attributes:
         theta: Parameters, shape (P,).
         state: Optimizer state by name, each (P,); zeros where it does not exist yet.
-        counts: Steps taken, by param group.
+        counts: Steps taken, by place: torch counts none where a parameter had no gradient.
     """
 
     theta: Tensor
@@ -63,14 +63,9 @@ class Stand:
 
     @classmethod
     def read(cls, layout: Layout, optimizer: optim.Optimizer, transition: Transition) -> Stand:
-        """Read the live parameters and state.
-
-        Raises:
-            ReplayError: Tensors of one param group have taken different numbers of steps (R175).
-        """
+        """Read the live parameters and state."""
         counts = tuple(
-            _count(layout, optimizer, transition, number)
-            for number in range(len(optimizer.param_groups))
+            transition.count(optimizer.state.get(value, {})) for value in layout.parameters
         )
         names = {
             name
@@ -93,7 +88,7 @@ class Stand:
         layout.write(self.theta)
         parts = {name: layout.split(value) for name, value in self.state.items()}
         for index, place in enumerate(layout.places):
-            count = self.counts[place.param_group]
+            count = self.counts[index]
             if not count:
                 optimizer.state.pop(place.parameter, None)
                 continue
@@ -114,26 +109,34 @@ class Taped:
 
     Attributes:
         stand: State before it.
-        raw: Gradient that was accumulated, shape (P,).
+        raw: Gradient that was accumulated, shape (P,); zeros where there was none.
     """
 
     stand: Stand
     raw: Tensor
 
-    def moments(self, layout: Layout, noted: Noted, blunt: float = 0.0) -> list[Moment]:
-        """Return the step of every param group."""
+    def moments(
+        self, layout: Layout, noted: Noted, blunt: float = 0.0
+    ) -> list[tuple[slice, Moment]]:
+        """Return the step of every stretch of parameters that were stepped alike.
+
+        Parameters without a gradient are in none: torch leaves them and their state alone.
+        """
         used = noted.edit.applied(self.raw)
-        return [
-            Moment(
-                self.stand.theta[start:stop],
-                {name: value[start:stop] for name, value in self.stand.state.items()},
-                used[start:stop],
-                noted.settings.numbers[number],
-                self.stand.counts[number],
-                blunt,
-            )
-            for number, (start, stop) in enumerate(layout.spans)
-        ]
+        found = []
+        for (number, count, is_absent), places in groupby(
+            range(len(layout.places)),
+            lambda n: (layout.places[n].param_group, self.stand.counts[n], n in noted.absent),
+        ):
+            if is_absent:
+                continue
+            stretch = [layout.places[index] for index in places]
+            part = slice(stretch[0].start, stretch[-1].stop)
+            state = {name: value[part] for name, value in self.stand.state.items()}
+            settings = noted.settings.numbers[number]
+            moment = Moment(self.stand.theta[part], state, used[part], settings, count, blunt)
+            found.append((part, moment))
+        return found
 
 
 @dataclass
@@ -145,29 +148,14 @@ class Noted:
         settings: Of the optimizer.
         edit: What the loop did to the gradients.
         losses: Values that ``backward`` was called on.
+        absent: Numbers of the places without a gradient.
     """
 
     rng: RngState
     settings: Settings
     edit: Edit
     losses: list[float] = field(default_factory=list)
-
-
-def _count(layout: Layout, optimizer: optim.Optimizer, transition: Transition, number: int) -> int:
-    counts = {
-        transition.count(optimizer.state.get(place.parameter, {}))
-        for place in layout.places
-        if place.param_group == number
-    }
-    if len(counts) > 1:
-        raise ReplayError(
-            "R175",
-            observed=f"tensors of param group {number} after {sorted(counts)} steps",
-            expected="the same number of steps",
-            where="optimizer",
-            hint="freeze parameters that get no gradient, or ask for an executed replay",
-        )
-    return counts.pop() if counts else 0
+    absent: frozenset[int] = frozenset()
 
 
 def _copied(value: Any) -> Any:
