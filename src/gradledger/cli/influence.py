@@ -25,6 +25,15 @@ Removals = Annotated[
         help="Removals that are executed to see whether the derivative can be believed.",
     ),
 ]
+Since = Annotated[
+    int,
+    typer.Option(
+        "--since",
+        metavar="STEP",
+        min=0,
+        help="Ask only what came after the model state that is stored after this step.",
+    ),
+]
 Stored = Annotated[
     bool, typer.Option("--stored", help="Answer from stored derivatives; execute nothing.")
 ]
@@ -38,6 +47,7 @@ def influence(
     top: Top = 20,
     order: Order = "size",
     removals: Removals = 4,
+    since: Since = 0,
     stored: Stored = False,
     fresh: Fresh = False,
     trust_entry: TrustEntry = False,
@@ -56,6 +66,7 @@ def influence(
             top=top,
             order=order,
             removals=removals,
+            since=since,
             stored=stored,
             fresh=fresh,
             trust_entry=trust_entry,

@@ -7,7 +7,7 @@ from typing import Any
 
 from gradledger.errors import QueryError
 from gradledger.ledger.entry import load_adjoint, load_loop, load_replay
-from gradledger.query import Answer, Records, influence, needed_derivatives, stored_behaviours
+from gradledger.query import Answer, Records, influence, needed_derivatives, stored_derivatives
 
 
 class Influences:
@@ -27,6 +27,7 @@ class Influences:
         trust_entry: bool = False,
         entry_arguments: Mapping[str, Any] | None = None,
         removals: int = 4,
+        since: int = 0,
         memory_bytes: int = 1 << 30,
         stored: bool = False,
         fresh: bool = False,
@@ -50,6 +51,8 @@ class Influences:
             trust_entry: Import the entry that the run names although it is not this package's own.
             entry_arguments: Take the place of recorded arguments of the entry.
             removals: Removals that are executed to see whether the derivative can be believed.
+            since: Ask only what came after this step, at which a model state must be stored. The
+                derivative is the firmer, and the sooner there, the fewer steps it goes through.
             memory_bytes: What states of the run may take; others are computed again.
             stored: Only answer from what is stored.
             fresh: Compute again although derivatives are stored.
@@ -62,8 +65,7 @@ class Influences:
                 R132, R171 to R178), or the training loop cannot be had (R133 to R135).
         """
         name, given = _named(behaviour)
-        have = name in stored_behaviours(self._records)
-        if not stored and (fresh or not have):
+        if not stored and (fresh or stored_derivatives(self._records, name, since) is None):
             replay = load_replay()
             if build is not None and train is not None:
                 loop = replay.TrainingLoop(build, train, given)
@@ -83,10 +85,11 @@ class Influences:
                 loop,
                 {name: figures[name]},
                 num_removals=removals,
+                since=since,
                 memory_bytes=memory_bytes,
                 progress=progress,
             )
-        found = needed_derivatives(self._records, name)
+        found = needed_derivatives(self._records, name, since)
         return influence(self._records, found, by=by, top=top, order=order)
 
 

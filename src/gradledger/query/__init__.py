@@ -9,7 +9,7 @@ from gradledger.query.commitments import find_content, keyed_values, sources_of
 from gradledger.query.compare import compare
 from gradledger.query.content import item_digest, read_items
 from gradledger.query.decide import decide, decisions
-from gradledger.query.derivatives import needed_derivatives, stored_behaviours
+from gradledger.query.derivatives import needed_derivatives, stored_derivatives
 from gradledger.query.diff import diff
 from gradledger.query.effects import effects
 from gradledger.query.estimators import ESTIMATORS, HOW
@@ -139,8 +139,8 @@ __all__ = [
     "states",
     "states_after",
     "steps",
-    "stored_behaviours",
     "stored_check",
+    "stored_derivatives",
     "stored_result",
     "stored_steps",
     "thinned",

@@ -56,19 +56,26 @@ class StoredDerivatives:
         return belief
 
 
-def derivatives_folder(records: Records, behaviour: str) -> Path:
+def derivatives_folder(records: Records, behaviour: str, since: int = 0) -> Path:
     """Return the folder of a behaviour's derivatives, whether it exists or not.
+
+    Args:
+        records: The run.
+        behaviour: Its name.
+        since: Step whose state was taken as it was.
 
     Raises:
         QueryError: The run was not closed. Code Q133.
     """
-    record = {**identity(records), "behaviour": behaviour}
+    record: dict[str, Any] = {**identity(records), "behaviour": behaviour}
+    if since:
+        record["since"] = since
     name = _PREFIX + record_digest("behaviour/1", record)[:32]
     return replays_folder(records.path) / name
 
 
 def stored_behaviours(records: Records) -> list[str]:
-    """Return the behaviours of which derivatives are stored."""
+    """Return the behaviours of which derivatives by the visits of the whole run are stored."""
     found = []
     for path in sorted(replays_folder(records.path).glob(f"{_PREFIX}*/{RECORD_FILE}")):
         name = _read(path).get("behaviour")
@@ -77,19 +84,22 @@ def stored_behaviours(records: Records) -> list[str]:
     return sorted(found)
 
 
-def stored_derivatives(records: Records, behaviour: str) -> StoredDerivatives | None:
+def stored_derivatives(
+    records: Records, behaviour: str, since: int = 0
+) -> StoredDerivatives | None:
     """Return the stored derivatives of a behaviour; ``None`` where there are none.
 
     Raises:
         QueryError: The files are damaged or those of another run (Q172), or the run was not closed
             (Q133).
     """
-    folder = derivatives_folder(records, behaviour)
+    folder = derivatives_folder(records, behaviour, since)
     if not (folder / RECORD_FILE).exists():
         return None
     record = _read(folder / RECORD_FILE)
     expected = {"format": DERIVATIVES_FORMAT, **identity(records), "behaviour": behaviour}
-    if not record.keys() >= _FIELDS or any(record[key] != value for key, value in expected.items()):
+    other = not record.keys() >= _FIELDS or record.get("since", 0) != since
+    if other or any(record[key] != value for key, value in expected.items()):
         raise _damaged(folder, "a record of another run or behaviour")
     try:
         arrays = read_arrays(folder / ARRAYS_FILE).arrays
@@ -105,13 +115,13 @@ def stored_derivatives(records: Records, behaviour: str) -> StoredDerivatives | 
     return found
 
 
-def needed_derivatives(records: Records, behaviour: str) -> StoredDerivatives:
+def needed_derivatives(records: Records, behaviour: str, since: int = 0) -> StoredDerivatives:
     """Return the stored derivatives of a behaviour.
 
     Raises:
         QueryError: There are none (Q171), or they are damaged (Q172).
     """
-    found = stored_derivatives(records, behaviour)
+    found = stored_derivatives(records, behaviour, since)
     if found is None:
         known = stored_behaviours(records)
         raise QueryError(

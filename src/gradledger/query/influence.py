@@ -78,16 +78,16 @@ def influence(
         finally:
             del records.tables[_RELATION]
         ranking = _ranking_table(by, ranked, order)
-    name = found.record["behaviour"]
+    name, since = found.record["behaviour"], int(found.record.get("since", 0))
     tables = (ranking,) if by == "block" else (ranking, _units_table(records, found, "block"))
     return Answer(
         question="influence",
-        title=f"Influence on {name}, by {by}",
+        title=f"Influence on {name}, by {by}" + (f", of visits after step {since}" * bool(since)),
         kind="prediction",
         measure="derivative",
         facts=_facts(found),
         tables=tables,
-        notes=(_EXACT, _SIGN, *_doubts(found)),
+        notes=(_EXACT, _SIGN, *_window(since), *_doubts(found)),
     )
 
 
@@ -200,6 +200,18 @@ def _facts(found: StoredDerivatives) -> dict[str, Any]:
     if belief.get("slope") is not None:
         facts["executed over predicted change"] = f"{belief['slope']:.2f}"
     return facts
+
+
+def _window(since: int) -> list[str]:
+    """Say what a derivative through a part of the run leaves out."""
+    if not since:
+        return []
+    return [
+        (
+            f"through the run after step {since} alone: the state there is taken as it was, and "
+            "what made it is not asked"
+        )
+    ]
 
 
 def _doubts(found: StoredDerivatives) -> list[str]:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn, optim
 
+from gradledger.errors import ReplayError
 from gradledger.replay.adjoint import derive
 from gradledger.replay.adjoint.plan import plan_segments
 from gradledger.replay.adjoint.weighing import weighing
@@ -48,28 +49,34 @@ def behaviours(run: Any) -> dict[str, Any]:
     }
 
 
-def evaluate(run: Any, folder: Path, factors: Mapping[int, float]) -> np.ndarray:
+def evaluate(run: Any, folder: Path, factors: Mapping[int, float], since: int) -> np.ndarray:
     recorded = RecordedRun(folder)
     journal = Interventions(recorded, weighing(factors))
-    model = execute(recorded, run.build, run.loop, journal, measure_visits=False)
+    model = execute(recorded, run.build, run.loop, journal, start=since, measure_visits=False)
     model.eval()
     with torch.no_grad():
         return np.asarray([float(figure(model)) for figure in behaviours(run).values()])
 
 
-def central_difference(run: Any, folder: Path, direction: np.ndarray, step: float) -> np.ndarray:
+def central_difference(
+    run: Any, folder: Path, direction: np.ndarray, step: float, since: int = 0
+) -> np.ndarray:
     ahead, behind = (
-        evaluate(run, folder, {n: 1 + sign * step * d for n, d in enumerate(direction)})
+        evaluate(run, folder, {n: 1 + sign * step * d for n, d in enumerate(direction)}, since)
         for sign in (1, -1)
     )
     return (ahead - behind) / (2 * step)
 
 
-def relative_error(run: Any, folder: Path, step: float = 1e-5, seed: int = 0) -> float:
+def relative_error(
+    run: Any, folder: Path, step: float = 1e-5, seed: int = 0, since: int = 0
+) -> float:
     """Worst relative difference over behaviours along one random direction of weights."""
-    found = derive(RecordedRun(folder), run.build, run.loop, behaviours(run))
+    found = derive(RecordedRun(folder), run.build, run.loop, behaviours(run), since=since)
     direction = np.random.default_rng(seed).normal(size=12)
-    near, far = (central_difference(run, folder, direction, size) for size in (step, 2 * step))
+    near, far = (
+        central_difference(run, folder, direction, size, since) for size in (step, 2 * step)
+    )
     difference = (4 * near - far) / 3  # Richardson: the error of second order cancels.
     predicted = found.by_example(12) @ direction
     return float(np.max(np.abs(predicted - difference) / np.abs(difference)))
@@ -84,6 +91,37 @@ def test_the_adjoint_is_the_derivative_of_the_executed_run(
     run.recorded(tmp_path / "run")
     error = relative_error(run, tmp_path / "run")
     assert error < 1e-7
+
+
+@pytest.mark.parametrize("name", ["adamw", "momentum", "sgd"])
+def test_from_a_stored_state_on_the_derivative_is_that_of_a_run_from_there(
+    name: str, tmp_path: Path
+) -> None:
+    run = make_with(name, 0.4, record={"state_every": 4})
+    run.recorded(tmp_path / "run")
+    recorded = RecordedRun(tmp_path / "run")
+    found = derive(recorded, run.build, run.loop, behaviours(run), since=4, memory_bytes=0)
+    late = [visit.example for visit in recorded.visits if visit.step > 4]
+    assert found.examples.tolist() == late
+    assert found.by_visit.shape == (2, len(late))
+    assert found.num_steps_taken == 2 * 5 + 2  # Two and three steps: the first two again.
+    assert relative_error(run, tmp_path / "run", since=4) < 1e-7
+
+
+@pytest.mark.parametrize("since", [3, 9])
+def test_nothing_is_executed_from_a_step_without_a_state_or_after_it(
+    since: int, tmp_path: Path
+) -> None:
+    run = make_with("sgd", None, record={"state_every": 4})
+    run.recorded(tmp_path / "run")
+    with pytest.raises(ReplayError, match="R102"):
+        derive(
+            RecordedRun(tmp_path / "run"),
+            lambda: pytest.fail("executed"),
+            run.loop,
+            behaviours(run),
+            since=since,
+        )
 
 
 class Skipping(nn.Module):

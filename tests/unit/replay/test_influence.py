@@ -120,3 +120,19 @@ def test_what_is_not_there_or_damaged_is_named(asked: tuple[Any, Path, Any]) -> 
         with pytest.raises(QueryError, match="Q172"):
             ledger.influence("last", stored=True)
         (place / "derivatives.json").write_text(text)
+
+
+def test_what_came_after_a_stored_state_is_asked_alone(tmp_path: Path) -> None:
+    run = make("adamw", record={"state_every": 4})
+    run.recorded(tmp_path / "run")
+    with gl.open(tmp_path / "run") as ledger:
+        loop = {"build": run.build, "train": run.loop, "removals": 0}
+        answer = ledger.influence({"last": last(run)}, since=4, top=12, **loop)
+        again = ledger.influence("last", since=4, top=12, stored=True)
+        with pytest.raises(QueryError, match="Q171"):
+            ledger.influence("last", stored=True)  # What the whole run would say is another thing.
+        with pytest.raises(ReplayError, match="R102"):
+            ledger.influence({"last": last(run)}, since=5, **loop)
+    assert "after step 4" in answer.title
+    assert again.rows == answer.rows
+    assert min(row["first_step"] for row in answer.rows) == 5

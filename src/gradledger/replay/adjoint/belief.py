@@ -101,12 +101,14 @@ def examine_beliefs(
     Raises:
         ReplayError: As ``derive`` raises.
     """
-    rng = np.random.default_rng(seed)
+    rng, since = np.random.default_rng(seed), found.since
     examples = np.unique(found.examples)
     per_example = found.by_example(int(examples.max()) + 1)[:, examples]
     signs = rng.choice([-1.0, 1.0], len(examples))
     sides = [
-        execute_weighted(run, build, train, behaviours, examples, 1.0 + side * STEP * signs)
+        execute_weighted(
+            run, build, train, behaviours, examples, 1.0 + side * STEP * signs, since=since
+        )
         for side in (1, -1)
     ]
     ahead, behind = (values for values, _ in sides)
@@ -123,7 +125,7 @@ def examine_beliefs(
         chosen = rng.choice(len(examples), size, replace=False)
         weights = np.ones(len(examples))
         weights[chosen] = 0.0
-        values, _ = execute_weighted(run, build, train, behaviours, examples, weights)
+        values, _ = execute_weighted(run, build, train, behaviours, examples, weights, since=since)
         pairs.append((-per_example[:, chosen].sum(1), values - found.values))
     return {
         name: _judge(errors[k], smoothness, [(p[k], e[k]) for p, e in pairs])
@@ -138,12 +140,18 @@ def execute_weighted(
     behaviours: Mapping[str, Observable],
     examples: Sequence[int] | NDArray[np.int64],
     weights: NDArray[np.float64],
+    *,
+    since: int = 0,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Execute a run with other weights of examples; return behaviours and parameters of its end."""
+    """Execute a run with other weights of examples, from a stored state on.
+
+    Returns:
+        Behaviours and parameters of its end.
+    """
     factors = {int(n): float(w) for n, w in zip(examples, weights, strict=True) if w != 1.0}
     with as_recorded(run.begin["environment"]), preserved_rng():
         journal = Interventions(run, weighing(factors))
-        model = execute(run, build, train, journal, measure_visits=False)
+        model = execute(run, build, train, journal, start=since, measure_visits=False)
         with evaluated(model), torch.no_grad():
             values = [float(behaviour(model)) for behaviour in behaviours.values()]
     return np.asarray(values), _flat(dict(model.named_parameters()))

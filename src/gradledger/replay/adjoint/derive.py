@@ -46,12 +46,14 @@ class Derivatives:
     Attributes:
         names: Behaviours.
         values: Of the model that the trajectory ends in, shape (K,).
-        by_visit: d f / d w_v in the order of ``RecordedRun.visits``, shape (K, V).
+        by_visit: d f / d w_v in the order of ``RecordedRun.visits``, of those after step ``since``,
+            shape (K, V).
         by_group: d f / d d_{v,g}, by depth weight, shape (K, V, G).
         through: d f / d w_v through every group, shape (K, V, G); adds up to ``by_visit``.
         examples: Example number of every visit.
         num_steps_taken: Steps that were executed, forwards and backwards.
         most_bytes: Memory that states took at most.
+        since: Step whose state was taken as it was.
     """
 
     names: tuple[str, ...]
@@ -62,6 +64,7 @@ class Derivatives:
     examples: NDArray[np.int64]
     num_steps_taken: int
     most_bytes: int
+    since: int = 0
 
     def by_example(self, num_examples: int) -> NDArray[np.float64]:
         """Return d f / d w of every example, all its visits together, shape (K, num_examples)."""
@@ -78,6 +81,7 @@ def derive(
     behaviours: Mapping[str, Observable],
     *,
     at: Intervention | None = None,
+    since: int = 0,
     memory_bytes: int = 1 << 30,
     blunt: float = 0.0,
     progress: Progress | None = None,
@@ -90,6 +94,8 @@ def derive(
         train: The training loop that was recorded.
         behaviours: Name -> function of the model that returns a tensor with one element.
         at: Weights at which to differentiate, in place of the recorded ones.
+        since: Go back to the state that is stored after this step, and no further: derivatives are
+            then those by the visits after it, the state taken as it was.
         memory_bytes: What states of the run may take; less than about 2 sqrt(T) states is taken
             for that many.
         blunt: Gradient size below which the optimizer's step is not followed exactly, see
@@ -98,14 +104,16 @@ def derive(
 
     Raises:
         ReplayError: The run cannot be executed again (R101 to R105), the derivative does not exist
-            for it (R131, R132, R171 to R177), or a behaviour has no gradient (R178).
+            for it (R131, R132, R171 to R177), a behaviour has no gradient (R178), or no state is
+            stored at ``since`` (R102).
     """
+    refuse_start(run, since)
     intervention = Remove() if at is None else at
     refuse_partial(run)
     with ExitStack() as stack:
         stack.enter_context(as_recorded(run.begin["environment"]))
         stack.enter_context(preserved_rng())
-        sweeper = _prepare(run, build, intervention, memory_bytes, progress)
+        sweeper = _prepare(run, build, intervention, since, memory_bytes, progress)
         feeder = sweeper.feeder
         stack.callback(feeder.let_go)
         sweeper.follow(train)
@@ -119,22 +127,41 @@ def derive(
         feeder.journal.feed(sweeper.plan.backward())
         feeder.begin_again()
         feed(feeder, train)
+    places = [place for place, visit in enumerate(run.visits) if visit.step > since]
     return Derivatives(
         tuple(behaviours),
         values,
-        sweeper.by_visit,
-        sweeper.by_group,
-        sweeper.through,
-        np.asarray([visit.example for visit in run.visits], np.int64),
-        2 * run.num_steps + sweeper.plan.num_recomputed,
+        sweeper.by_visit[:, places],
+        sweeper.by_group[:, places],
+        sweeper.through[:, places],
+        np.asarray([run.visits[place].example for place in places], np.int64),
+        2 * sweeper.plan.num_steps + sweeper.plan.num_recomputed,
         sweeper.most_bytes,
+        since,
     )
+
+
+def refuse_start(run: RecordedRun, since: int) -> None:
+    """Refuse to begin where no state is stored, or where nothing comes after.
+
+    Raises:
+        ReplayError: Code R102.
+    """
+    run.state_dir(since)
+    if since >= run.num_steps:
+        raise ReplayError(
+            "R102",
+            observed=f"step {since} of {run.num_steps}",
+            expected="a stored state before the last step",
+            where=str(run.run_dir),
+        )
 
 
 def _prepare(
     run: RecordedRun,
     build: Build,
     intervention: Intervention,
+    since: int,
     memory_bytes: int,
     progress: Progress | None,
 ) -> Sweeper:
@@ -165,7 +192,7 @@ def _prepare(
     feeder.journal = journal
     per_state = layout.size * layout.parameters[0].element_size()
     per_state *= 2 + len(transition.names(transition.note(optimizer.param_groups[0])))
-    plan: Plan = plan_segments(run.num_steps, memory_bytes // max(per_state, 1))
+    plan: Plan = plan_segments(run.num_steps, memory_bytes // max(per_state, 1), since)
     sweeper = Sweeper(feeder, layout, transition, plan, progress)
     feeder.director = sweeper
     return sweeper

@@ -20,8 +20,10 @@ from gradledger.replay.adjoint.transition import Transition
 from gradledger.state.torch_state import (
     RngState,
     fingerprint_tensors,
+    load_state,
     model_tensors,
     read_rng,
+    restore_rng,
     write_rng,
 )
 
@@ -84,7 +86,8 @@ class Follower:
         step = slot.step
         recorder.journal.note_step(recorder, step)
         if self._first:
-            if step == 1:
+            if step == self.plan.bounds[0] + 1:
+                self._open(recorder, step - 1)
                 self._buffers = self._read_buffers()
                 recorder.journal.compare(recorder, step, 0)
             self._rng = read_rng()
@@ -145,9 +148,9 @@ class Follower:
     def advance(self) -> None:
         """Tell the caller how far it is."""
         if self._progress is not None:
-            total = 2 * self.plan.bounds[-1] + self.plan.num_recomputed
+            total = 2 * self.plan.num_steps + self.plan.num_recomputed
             done = self.feeder.journal.position + 1
-            self._progress(done if self._first else done + self.plan.bounds[-1], total)
+            self._progress(done if self._first else done + self.plan.num_steps, total)
 
     def followed(self) -> None:
         """Close the first pass: find the law of clipping, and refuse buffers that changed.
@@ -169,6 +172,13 @@ class Follower:
                 where=str(self.feeder.journal.run.run_dir),
                 hint="ask for an executed replay instead: how='replay'",
             )
+
+    def _open(self, recorder: Feeder, step: int) -> None:
+        """Bring model, optimizer and random numbers to a stored state in the middle of the run."""
+        if step:
+            folder = recorder.journal.run.state_dir(step)
+            load_state(folder, recorder.model, recorder.optimizer)
+            restore_rng(folder)
 
     def _tapes(self, step: int) -> bool:
         start, stop = self.plan.segments[-1]

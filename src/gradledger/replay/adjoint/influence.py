@@ -23,6 +23,7 @@ def compute_influence(
     behaviours: Mapping[str, Observable],
     *,
     num_removals: int = 4,
+    since: int = 0,
     memory_bytes: int = 1 << 30,
     progress: Progress | None = None,
 ) -> dict[str, Belief]:
@@ -33,6 +34,7 @@ def compute_influence(
         loop: Builds and trains.
         behaviours: Name -> differentiable function of the model.
         num_removals: Trial removals that are executed.
+        since: Take the state after this step as it was, and ask what came after it alone.
         memory_bytes: What states of the run may take.
         progress: Called after every step of the derivative with the steps done and all of them,
             those of the executed runs included.
@@ -44,14 +46,20 @@ def compute_influence(
         ReplayError: R101 to R105, R131, R132, R171 to R178.
     """
     run, started = RecordedRun(records.path), time.perf_counter()
-    further = (_CHECKS + num_removals) * run.num_steps
+    further = (_CHECKS + num_removals) * (run.num_steps - since)
 
     def advance(done: int, total: int) -> None:
         if progress is not None:
             progress(done, total + further)
 
     found = derive(
-        run, loop.build, loop.train, behaviours, memory_bytes=memory_bytes, progress=advance
+        run,
+        loop.build,
+        loop.train,
+        behaviours,
+        since=since,
+        memory_bytes=memory_bytes,
+        progress=advance,
     )
     beliefs = examine_beliefs(
         run, loop.build, loop.train, behaviours, found, num_removals=num_removals

@@ -37,11 +37,17 @@ class Plan:
     @property
     def num_recomputed(self) -> int:
         """Steps that are taken twice; those of the last segment are not."""
-        return self.segments[-1][0]
+        return self.segments[-1][0] - self.bounds[0]
+
+    @property
+    def num_steps(self) -> int:
+        """Steps that are gone through backwards."""
+        return self.bounds[-1] - self.bounds[0]
 
     def forward(self) -> list[Slot]:
         """Return the slots that follow the run once."""
-        return [Slot(step, reverse=False) for step in range(1, self.bounds[-1] + 1)]
+        first, last = self.bounds[0] + 1, self.bounds[-1]
+        return [Slot(step, reverse=False) for step in range(first, last + 1)]
 
     def backward(self, stop: int | None = None) -> list[Slot]:
         """Return the slots that go back through it.
@@ -59,13 +65,16 @@ class Plan:
         return slots
 
 
-def plan_segments(num_steps: int, num_states: int) -> Plan:
+def plan_segments(last_step: int, num_states: int, since: int = 0) -> Plan:
     """Return segments with as little computed again as memory allows.
 
     Args:
-        num_steps: Steps T of the run, at least 1.
-        num_states: States that fit; fewer than about 2 sqrt(T) are taken for that many.
+        last_step: Last step of the run.
+        num_states: States that fit; fewer than about 2 sqrt(T) are taken for that many, where T is
+            the number of steps that are gone through.
+        since: Step after which the first segment begins, below ``last_step``.
     """
+    num_steps = last_step - since
     least = math.ceil(math.sqrt(num_steps))
     length = least
     for candidate in range(num_steps, least, -1):
@@ -73,5 +82,5 @@ def plan_segments(num_steps: int, num_states: int) -> Plan:
             length = candidate
             break
     # The last segment is the longest: its states are kept the first time.
-    bounds: Sequence[int] = [*range(num_steps, 0, -length), 0]
+    bounds: Sequence[int] = [*range(last_step, since, -length), since]
     return Plan(tuple(reversed(bounds)))

@@ -39,12 +39,13 @@ def store(
         beliefs: Behaviour -> what executed runs say of its derivative.
         wall_seconds: What they took, all behaviours together.
     """
+    after = [visit for visit in run.visits if visit.step > found.since]
     visits = {
-        name: np.asarray([getattr(visit, name) for visit in run.visits], np.int32)
+        name: np.asarray([getattr(visit, name) for visit in after], np.int32)
         for name in ("step", "micro_batch", "position", "example", "decision")
     }
     for place, name in enumerate(found.names):
-        folder = derivatives_folder(records, name)
+        folder = derivatives_folder(records, name, found.since)
         make_folder(folder)
         write_arrays(
             folder / ARRAYS_FILE,
@@ -59,6 +60,7 @@ def store(
             "format": DERIVATIVES_FORMAT,
             **identity(records),
             "behaviour": name,
+            "since": found.since,
             "value": float(found.values[place]),
             "computed_at": datetime.now(UTC).isoformat(),
             "wall_seconds": wall_seconds,
