@@ -197,6 +197,8 @@ CODES: Final[dict[str, str]] = {
     "Q151": "answer has no picture",
     "Q171": "derivatives are not computed",
     "Q172": "stored derivatives are damaged",
+    "Q173": "prediction is not reliable",
+    "Q174": "no answer within this time",
     "Q191": "run has no sketches of a group",
     "Q192": "sketches have no such interval",
     # W: web

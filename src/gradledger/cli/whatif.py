@@ -36,6 +36,15 @@ How = Annotated[
         help=f"{' | '.join(HOW)}: execute the run again, or one estimate alone.",
     ),
 ]
+Within = Annotated[
+    float | None,
+    typer.Option(
+        "--within",
+        metavar="SECONDS",
+        min=0.0,
+        help="Execute if that takes no longer; else answer by stored derivatives or the books.",
+    ),
+]
 Nothing = Annotated[
     bool, typer.Option("--nothing", help="Change nothing: is the run the same bit for bit?")
 ]
@@ -135,6 +144,7 @@ def whatif(
     steps: Steps = None,
     plan: PlanFile = None,
     how: How = "replay",
+    within: Within = None,
     by: Unit = "block",
     check: Check = None,
     seed: Seed = 0,
@@ -191,6 +201,7 @@ def whatif(
             answer = ledger.whatif(
                 interventions=asked,
                 how=how,
+                within_seconds=within,
                 by=by,
                 fresh=fresh,
                 start=begin,

@@ -16,6 +16,7 @@ from gradledger.query import (
     Records,
     Selection,
     allowed,
+    choose,
     resolve,
     stored_result,
     whatif,
@@ -45,6 +46,7 @@ class Counterfactuals:
         steps: tuple[int, int] | None = None,
         interventions: Sequence[Mapping[str, Any]] | None = None,
         how: str = "replay",
+        within_seconds: float | None = None,
         by: str = "block",
         build: Callable[[], Any] | None = None,
         train: Callable[[Any], None] | None = None,
@@ -84,6 +86,9 @@ class Counterfactuals:
             interventions: In place of all these: several of them in one run, each a mapping with
                 the same names, such as ``{"reweight": {"source": "a"}, "factor": 2}``.
             how: ``replay`` executes; any other name gives that estimate alone.
+            within_seconds: In place of ``how``: executing may take this long; where it would take
+                longer, stored derivatives answer if they are reliable, then the books. The answer
+                says what was chosen and what executing would cost.
             by: ``block`` or ``group``.
             build: Builds model and optimizer as the run did; by default what the run names.
             train: The training loop that was recorded; it does not close the recorder.
@@ -102,7 +107,7 @@ class Counterfactuals:
 
         Raises:
             QueryError: Q105 column, Q106 steps, Q108 nothing matches, Q109 package, Q110 argument,
-                Q131 content, Q132 salts, Q133 not closed.
+                Q131 content, Q132 salts, Q133 not closed, Q173 not reliable, Q174 no time.
             PolicyError: The policy cannot be read, or reads what was not recorded.
             ReplayError: The run cannot be executed again (R101 to R105, R141, R142), the
                 intervention would not be exact (R131, R132, R151 to R154, R156), or the training
@@ -125,7 +130,12 @@ class Counterfactuals:
             "policy": policy,
         }
         resolved = resolve(self._records, _asked(given, beside, interventions))
-        result = None
+        result = choice = None
+        if within_seconds is not None:
+            if how != "replay":
+                raise _argument(f"how={how!r} within a time", "one of them")
+            choice = choose(self._records, resolved.intervention, within_seconds)
+            how = choice.how
         if how == "replay":
             result = None if fresh else stored_result(self._records, resolved.intervention)
             if result is None or observe is not None or generate is not None:
@@ -142,7 +152,7 @@ class Counterfactuals:
                 result = self._counterfactual(
                     resolved.intervention, loop, fresh=fresh, start=start, progress=progress
                 )
-        return whatif(self._records, resolved, result, by=by, how=how)
+        return whatif(self._records, resolved, result, by=by, how=how, choice=choice)
 
     def page_of(self, answer: Answer) -> AnswerPage:
         """Return an answer as a page of its own, to ``write`` to a file; it loads nothing."""

@@ -5,6 +5,7 @@ from gradledger.query.answer_json import answer_from_json, answer_to_json
 from gradledger.query.books import books
 from gradledger.query.candidates import Sought, Texts
 from gradledger.query.capability import capabilities, capability
+from gradledger.query.choice import choose
 from gradledger.query.commitments import find_content, keyed_values, sources_of
 from gradledger.query.compare import compare
 from gradledger.query.content import item_digest, read_items
@@ -92,6 +93,7 @@ __all__ = [
     "capability",
     "check_place",
     "check_policy",
+    "choose",
     "compare",
     "copies",
     "decide",

@@ -12,6 +12,7 @@ from typing import Any
 
 from gradledger.query.answer import Answer, Column, Table
 from gradledger.query.books import UNITS
+from gradledger.query.choice import Choice, cost_of_executing, doubts, not_reliable
 from gradledger.query.estimate import Estimate
 from gradledger.query.estimators import ESTIMATORS
 from gradledger.query.intervention import Resolved
@@ -42,6 +43,7 @@ def whatif(
     *,
     by: str = "block",
     how: str = "replay",
+    choice: Choice | None = None,
 ) -> Answer:
     """Return what an intervention does, executed where there is a result, and as estimated.
 
@@ -51,13 +53,15 @@ def whatif(
         result: Stored result of its replay; ``None`` gives one estimate alone.
         by: ``block`` or ``group``.
         how: Without a result, which estimate.
+        choice: Why it was chosen, where it was.
 
     Raises:
-        QueryError: Q110 argument, Q111 no steps.
+        QueryError: Q110 argument, Q111 no steps, Q173 a prediction that is not reliable.
     """
     allowed("by", by, UNITS)
+    chosen = choice.facts() if choice else {}
     if result is None:
-        return _estimated(records, resolved, by, how)
+        return _estimated(records, resolved, by, how, chosen)
     intervention = resolved.intervention
     estimates = {name: item.groups(records, intervention) for name, item in ESTIMATORS.items()}
     tables = [_units_table(records, result, estimates, by)] if result["groups"] else []
@@ -72,7 +76,7 @@ def whatif(
         title=f"What if: {resolved.title}, executed",
         kind="truth",
         measure="executed replay",
-        facts=_facts(result, estimates),
+        facts={**chosen, **_facts(result, estimates)},
         tables=tuple(tables),
         notes=(
             _EXECUTED,
@@ -85,11 +89,20 @@ def whatif(
     )
 
 
-def _estimated(records: Records, resolved: Resolved, by: str, how: str) -> Answer:
-    """Return one estimate alone."""
+def _estimated(
+    records: Records, resolved: Resolved, by: str, how: str, chosen: Mapping[str, Any]
+) -> Answer:
+    """Return one estimate alone; of predictions, those that executed runs did not contradict."""
     estimator = ESTIMATORS[allowed("how", how, list(ESTIMATORS))]
     estimates = {how: estimator.groups(records, resolved.intervention)}
-    nats = estimator.probes(records, resolved.intervention)
+    nats = dict(estimator.probes(records, resolved.intervention))
+    doubtful = doubts(records) if estimator.kind == "prediction" else {}
+    left_out = {name: doubtful[name] for name in sorted(nats.keys() & doubtful.keys())}
+    if left_out and left_out.keys() == nats.keys():
+        cost = cost_of_executing(records, resolved.intervention)
+        raise not_reliable(records, left_out, cost)
+    for name in left_out:
+        del nats[name]
     tables = [_estimate_table(records, estimates[how], by, how)]
     if nats:
         rows = tuple((name, nats[name]) for name in sorted(nats))
@@ -101,9 +114,15 @@ def _estimated(records: Records, resolved: Resolved, by: str, how: str) -> Answe
         title=f"What if: {resolved.title}, {sides[estimator.kind]}",
         kind=estimator.kind,
         measure="displacement",
-        facts={"examples": len(resolved.intervention.examples)},
+        facts={**chosen, "examples": len(resolved.intervention.examples)},
         tables=tuple(tables),
-        notes=(_ALONG, *resolved.notes, _method(how), *_unsettled(estimates)),
+        notes=(
+            _ALONG,
+            *resolved.notes,
+            _method(how),
+            *(f"{name}: left out, not reliable: {why}" for name, why in left_out.items()),
+            *_unsettled(estimates),
+        ),
     )
 
 

@@ -62,18 +62,16 @@ class AdamTransition(Transition):
         """Return the adjoints before the step."""
         now, settings = _Step.of(moment), moment.settings
         b1, b2 = settings["beta1"], settings["beta2"]
-        first = state[_M] - now.rate / now.root * theta
-        through = now.slope * theta
         before: State = {}
+        first = torch.addcmul(state[_M], now.rate / now.root, theta, value=-1)
+        second = torch.addcmul(state[_V], now.slope, theta)
         if settings["amsgrad"]:
-            through = state[_U] + through
+            through = torch.addcmul(state[_U], now.slope, theta)
             grown = now.second >= now.largest_before
             before[_U] = torch.where(grown, 0.0, through)
             second = state[_V] + torch.where(grown, through, 0.0)
-        else:
-            second = state[_V] + through
-        asked = (1.0 - b1) * first + 2.0 * (1.0 - b2) * now.asked * second
-        before[_M], before[_V] = b1 * first, b2 * second
+        asked = torch.addcmul((1.0 - b1) * first, 2.0 * (1.0 - b2) * now.asked, second)
+        before[_M], before[_V] = first.mul_(b1), second.mul_(b2)
         return now.kept * theta + now.coupled * asked, before, now.sign * asked
 
     def push(

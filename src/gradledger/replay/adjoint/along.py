@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call, jvp
+from torch.nn import functional
 from torch.utils._pytree import tree_flatten
 
 from gradledger.errors import ReplayError
@@ -35,6 +36,19 @@ _LINEAR: Final = frozenset(
         "embedding_bag",
     }
 )
+
+
+def _linear(_module: Any, x: Tensor, e: Mapping[str, Tensor]) -> Tensor:
+    return functional.linear(x, e["weight"], e.get("bias"))
+
+
+def _layer_norm(module: Any, x: Tensor, e: Mapping[str, Tensor]) -> Tensor:
+    shape: Any = module.normalized_shape
+    return functional.layer_norm(x, shape, e.get("weight"), e.get("bias"), module.eps)
+
+
+#: Modules that are called as one function: exactly these classes, not their heirs.
+_DIRECT: Final[dict[type, Any]] = {nn.Linear: _linear, nn.LayerNorm: _layer_norm}
 
 
 @dataclass(frozen=True)
@@ -63,6 +77,8 @@ def output_along(
     }
     others = {name: value for name, value in module.named_parameters() if name not in unit.names}
     try:
+        if type(module) in _DIRECT and len(args) == 1 and not kwargs:
+            return [_DIRECT[type(module)](module, args[0], e)]
         if unit.kind.name in _LINEAR:
             still = {name: torch.zeros_like(value) for name, value in others.items()}
             result = functional_call(module, {**e, **still}, args, kwargs)

@@ -121,6 +121,7 @@ def derive(
         updated = [place.parameter for place in sweeper.layout.places]
         units = survey(feeder.model, updated, run.begin["settings"]["unattributed"]).units
         taps = Taps(units, sweeper.layout)
+        feeder.captured = taps.captured
         taps.attach()
         stack.callback(taps.detach)
         sweeper.open(gradients, taps, blunt)

@@ -10,7 +10,7 @@ fed, it is left by an exception.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,9 +20,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gradledger.errors import InputError, ReplayError
 from gradledger.recorder.order import RecordedOrder
-from gradledger.recorder.presented import count_tokens
 from gradledger.recorder.recorder import Recorder
 from gradledger.recorder.step import MicroBatch, Step
+from gradledger.replay.adjoint.curved import Curved
+from gradledger.replay.adjoint.fed_step import FedStep
 from gradledger.replay.adjoint.intercept import intercepted_backward
 from gradledger.replay.intervene import Interventions
 from gradledger.replay.recorded import RecordedRun
@@ -56,6 +57,9 @@ class Director(Protocol):
 
     def before_update(self, recorder: Feeder, slot: Slot) -> None:
         """Look at the gradients before the optimizer does."""
+
+    def after_update(self, recorder: Feeder, slot: Slot) -> None:
+        """Put back what the optimizer was not to see."""
 
     def end(self, recorder: Feeder, slot: Slot) -> None:
         """Look at the state after the step."""
@@ -162,22 +166,6 @@ class FeedingJournal(Interventions):
         """Nothing: the director looks."""
 
 
-class FedStep(Step):
-    """A step whose content was checked when the run was followed the first time."""
-
-    @contextmanager
-    def micro_batch(
-        self, batch: Any, *, examples: Sequence[int | str] | None = None
-    ) -> Iterator[None]:
-        """Run one forward and backward pass of a slot."""
-        feeder: Any = self._recorder
-        numbers = feeder.examples_of(batch, examples, f"step {self.number}")
-        micro = MicroBatch(numbers, [], count_tokens(batch, len(numbers)))
-        self.micro_batches.append(micro)
-        with feeder.forward(self, micro):
-            yield
-
-
 class Feeder(Recorder):
     """The recorder that a loop sees while its steps are fed in another order."""
 
@@ -186,6 +174,8 @@ class Feeder(Recorder):
     journal: FeedingJournal
     #: Depth weights of the rows of the open micro-batch.
     row_weights: Mapping[int, Tensor]
+    #: ``id`` of the parameters whose gradients taps tell, in reverse slots.
+    captured: Collection[int] = frozenset()
 
     def step(self, batch: Any = None, *, examples: Sequence[int | str] | None = None) -> Step:
         """Execute the next slot."""
@@ -219,7 +209,11 @@ class Feeder(Recorder):
         self.journal.num_taken += 1
         self.director.micro_batch(self, self.slot, micro)
         if self.slot.reverse:
-            with sdpa_kernel(SDPBackend.MATH), intercepted_backward(self._backward, instead=True):
+            with (
+                sdpa_kernel(SDPBackend.MATH),
+                Curved(self.captured),
+                intercepted_backward(self._backward, instead=True),
+            ):
                 yield
         else:
             self.booker.keep_raw_for(routed=True)
@@ -259,6 +253,7 @@ class Feeder(Recorder):
     def _after_update(self, _optimizer: optim.Optimizer, _args: Any, _kwargs: Any) -> None:
         if self._step is not None:
             self._step.updated = True
+            self.director.after_update(self, self.slot)
 
     def let_go(self) -> None:
         """Take all hooks off."""

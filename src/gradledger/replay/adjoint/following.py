@@ -30,6 +30,8 @@ from gradledger.state.torch_state import (
 #: Called with the number of slots executed and of all slots.
 Progress = Callable[[int, int], None]
 
+#: Steps from one comparison with the record to the next.
+_COMPARED: Final = 8
 _HALF: Final = (torch.float16, torch.bfloat16)
 
 
@@ -135,9 +137,12 @@ class Follower:
         if self._before is not None and self._tapes(slot.step):
             self.tape[slot.step] = Taped(self._before, raw)
 
+    def after_update(self, recorder: Feeder, slot: Slot) -> None:
+        """Nothing: the optimizer saw all there is."""
+
     def end(self, recorder: Feeder, slot: Slot) -> None:
-        """Compare the state after the step."""
-        if self._first:
+        """Compare the state after every few steps: what a step began with shows in what follows."""
+        if self._first and (slot.step % _COMPARED == 0 or slot.step == self.plan.bounds[-1]):
             recorder.journal.compare(recorder, slot.step, 1)
         size = sum(taped.stand.num_bytes + taped.raw.nbytes for taped in self.tape.values())
         self.most_bytes = max(

@@ -127,9 +127,19 @@ class Sweeper(Follower):
         self.by_visit[:, self._rows] += weighted.sum(2)
 
     def before_update(self, recorder: Feeder, slot: Slot) -> None:
-        """In a reverse slot the loop sees the gradients that it saw then."""
+        """In a reverse slot the optimizer finds no gradients, and does nothing."""
         if not slot.reverse:
             super().before_update(recorder, slot)
+            return
+        self._aside = [value.grad for value in self.layout.parameters]
+        for value in self.layout.parameters:
+            value.grad = None
+
+    def after_update(self, recorder: Feeder, slot: Slot) -> None:  # noqa: ARG002 - part of Director
+        """In a reverse slot the loop sees the gradients that it saw then, before and after."""
+        if slot.reverse:
+            for value, grad in zip(self.layout.parameters, self._aside, strict=True):
+                value.grad = grad
 
     def end(self, recorder: Feeder, slot: Slot) -> None:
         """Compare the losses, and forget the state."""

@@ -48,6 +48,9 @@ class Taps:
     Args:
         units: Which module captures which parameters.
         layout: Places of the parameters.
+
+    Attributes:
+        captured: ``id`` of the parameters of these modules.
     """
 
     def __init__(self, units: Sequence[Unit], layout: Layout) -> None:
@@ -60,8 +63,8 @@ class Taps:
         self._padding: dict[int, int | None] = {}
         self._num_rows = 0
         self._active = False
-        captured = {id(value) for unit in units for value in unit.names.values()}
-        self._bare = [place for place in layout.places if id(place.parameter) not in captured]
+        self.captured = {id(value) for unit in units for value in unit.names.values()}
+        self._bare = [p for p in layout.places if id(p.parameter) not in self.captured]
 
     def attach(self) -> None:
         """Put the hooks on the modules."""
@@ -111,6 +114,15 @@ class Taps:
             weights, shape (K, R, G).
         """
         self._active = False
+        # What follows is no call of the loop's.
+        with torch._C.DisableTorchFunction():  # noqa: SLF001 - has no other name
+            found = self._pull(losses, cotangents)
+        self._active = True
+        return found
+
+    def _pull(
+        self, losses: Sequence[Tensor], cotangents: Sequence[Tensor | None]
+    ) -> tuple[Tensor, Tensor]:
         outputs = [value for call in self._calls for value in call.outputs]
         bare = [place.parameter for place in self._bare]
         found: Any = torch.autograd.grad(
@@ -133,7 +145,6 @@ class Taps:
                 if grad is not None
             ]
             products.append(self._differentiate(pairs, last=k == num - 1))
-        self._active = True
         return torch.stack(products), inner
 
     def _pairs(
