@@ -20,6 +20,7 @@ from gradledger.cli.doctor import doctor
 from gradledger.cli.erase import erase
 from gradledger.cli.evidence import absence, bundle, check, forget, receipt
 from gradledger.cli.exclude import exclude
+from gradledger.cli.explain import explain
 from gradledger.cli.first_use import first_use
 from gradledger.cli.follow import follow
 from gradledger.cli.influence import influence
@@ -68,6 +69,7 @@ COMMANDS = (
     diff,
     whatif,
     influence,
+    explain,
     replay,
     erase,
     compare,

@@ -10,6 +10,7 @@ from typing import Any, Self
 from gradledger.ledger.browsing import Browsing
 from gradledger.ledger.capabilities import Capabilities
 from gradledger.ledger.erasure import Erasures
+from gradledger.ledger.explanations import Explanations
 from gradledger.ledger.filters import named_filters
 from gradledger.ledger.handover import Handover
 from gradledger.ledger.influences import Influences
@@ -34,7 +35,9 @@ from gradledger.report import Report, make_report
 from gradledger.schema import RunBegin, RunEnd
 
 
-class Ledger(Browsing, Capabilities, Erasures, Handover, Influences, Past, Pieces, SpotChecks):
+class Ledger(
+    Browsing, Capabilities, Erasures, Explanations, Handover, Influences, Past, Pieces, SpotChecks
+):
     """View of a recorded run; what was sealed after it was opened is not seen.
 
     Only ``erase`` writes into the run; everything else leaves it as it is.

@@ -4,8 +4,8 @@ from gradledger.query.answer import KINDS, Answer, Column, Table
 from gradledger.query.answer_json import answer_from_json, answer_to_json
 from gradledger.query.books import books
 from gradledger.query.candidates import Sought, Texts
-from gradledger.query.capability import capabilities, capability
-from gradledger.query.choice import choose
+from gradledger.query.capability import UNIT_KEYS, capabilities, capability
+from gradledger.query.choice import choose, cost_of_executing
 from gradledger.query.commitments import find_content, keyed_values, sources_of
 from gradledger.query.compare import compare
 from gradledger.query.content import item_digest, read_items
@@ -16,10 +16,11 @@ from gradledger.query.effects import effects
 from gradledger.query.estimators import ESTIMATORS, HOW
 from gradledger.query.examples import describe, examples
 from gradledger.query.exclude import exclude
+from gradledger.query.explanations import explain, stored_explanation
 from gradledger.query.first_use import first_use
 from gradledger.query.follow import UNITS, follow
 from gradledger.query.inert import inert
-from gradledger.query.influence import influence
+from gradledger.query.influence import influence, with_executed
 from gradledger.query.info import info
 from gradledger.query.intervention import OPERATIONS, Resolved, Selection, as_filters, resolve
 from gradledger.query.matrix import matrix
@@ -73,6 +74,7 @@ __all__ = [
     "OPERATIONS",
     "ORDERS",
     "UNITS",
+    "UNIT_KEYS",
     "Answer",
     "Column",
     "Elsewhere",
@@ -96,6 +98,7 @@ __all__ = [
     "choose",
     "compare",
     "copies",
+    "cost_of_executing",
     "decide",
     "decisions",
     "decisions_on",
@@ -106,6 +109,7 @@ __all__ = [
     "effects",
     "examples",
     "exclude",
+    "explain",
     "explain_example",
     "explain_record",
     "find_content",
@@ -143,6 +147,7 @@ __all__ = [
     "steps",
     "stored_check",
     "stored_derivatives",
+    "stored_explanation",
     "stored_result",
     "stored_steps",
     "thinned",
@@ -151,6 +156,7 @@ __all__ = [
     "verdict_counts",
     "visits",
     "whatif",
+    "with_executed",
     "words",
     "write_sorted_copies",
 ]

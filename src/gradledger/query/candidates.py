@@ -42,7 +42,7 @@ def candidates_table(records: Records, sought: Sought, found: frozenset[int]) ->
     """Return the examples whose texts are like the one sought, most alike first."""
     wanted = shingles(sought.text or "")
     near: list[tuple[Likeness, int]] = []
-    for example, text in _texts(records, sought):
+    for example, text in texts_of(records, sought):
         if example in found or not text:
             continue
         alike = likeness(wanted, shingles(text))
@@ -77,7 +77,12 @@ def candidates_table(records: Records, sought: Sought, found: frozenset[int]) ->
     return Table("candidates", title, columns, rows)
 
 
-def _texts(records: Records, sought: Sought) -> list[tuple[int, str | None]]:
+def texts_of(records: Records, sought: Sought) -> list[tuple[int, str | None]]:
+    """Return the texts of the examples that hold what is sought, by number.
+
+    Raises:
+        QueryError: There is no such column. Code Q105.
+    """
     sql, values = conditions(records, sought.where, "x")
     texts = sought.texts
     if isinstance(texts, str):

@@ -7,6 +7,8 @@ it.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -35,6 +37,8 @@ _EXACT: Final = (
     "prediction: the exact derivative through the recorded run, optimizer state and clipping "
     "included; only a replay shows what a removal does"
 )
+
+_CANDIDATES: Final = ": candidates, not reliable"
 
 _RELATION: Final = "gradledger_derivatives"
 _SQL: Final = ValueSql(
@@ -82,12 +86,43 @@ def influence(
     tables = (ranking,) if by == "block" else (ranking, _units_table(records, found, "block"))
     return Answer(
         question="influence",
-        title=f"Influence on {name}, by {by}" + (f", of visits after step {since}" * bool(since)),
+        title=f"Influence on {name}, by {by}"
+        + (f", of visits after step {since}" * bool(since))
+        + _CANDIDATES * (not found.belief["reliable"]),
         kind="prediction",
         measure="derivative",
         facts=_facts(found),
         tables=tables,
         notes=(_EXACT, _SIGN, *_window(since), *_doubts(found)),
+    )
+
+
+def with_executed(answer: Answer, by: str, execute: Callable[[Any], float | None]) -> Answer:
+    """Return an answer with removals executed: those ranked first, as many as ``execute`` does.
+
+    Args:
+        answer: What ``influence`` returned.
+        by: What it ranks by.
+        execute: Returns the executed change when the examples of a key are removed; ``None`` where
+            there is no time left.
+    """
+    rows = []
+    for row in answer.rows:
+        change = execute(row[by])
+        if change is None:
+            break
+        rows.append((row[by], row["removed"], change))
+    columns = (
+        Column(by, by, "integer" if by == "example" else "text"),
+        Column("predicted", "predicted", "share"),
+        Column("executed", "executed", "share"),
+    )
+    title = f"Truth: removals of those ranked first, executed: {len(rows)} of {len(answer.rows)}"
+    table = Table("executed", title, columns, tuple(rows))
+    return replace(
+        answer,
+        facts={**answer.facts, "removals executed in this time": len(rows)},
+        tables=(*answer.tables[:1], table, *answer.tables[1:]),
     )
 
 

@@ -48,3 +48,21 @@ def likeness(first: Shingles, second: Shingles) -> Likeness:
     shared = len(first & second)
     shorter, union = min(len(first), len(second)), len(first | second)
     return Likeness(shared / union if union else 0.0, shared / shorter if shorter else 0.0)
+
+
+def longest_shared(sought: str, text: str, least: int = 0) -> int:
+    """Return the length of the longest stretch of characters of one text within another.
+
+    Args:
+        sought: The shorter text, such as a span of what a model wrote.
+        text: Where to look.
+        least: Stretches that are no longer than this do not count.
+
+    Returns:
+        Number of characters; 0 where nothing is longer than ``least``.
+    """
+    found = least
+    for start in range(len(sought)):
+        while start + found < len(sought) and sought[start : start + found + 1] in text:
+            found += 1
+    return found if found > least else 0

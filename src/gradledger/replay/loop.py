@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gradledger.errors import InputError, ReplayError
 from gradledger.probe import Probe
@@ -22,6 +22,12 @@ Observable = Callable[[nn.Module], Any]
 Observables = Mapping[str, Observable] | Callable[[frozenset[int]], Mapping[str, Observable]]
 #: Prompt -> what writes the text of a model that follows it; must not depend on random numbers.
 Generators = Mapping[str, Callable[[nn.Module], str]]
+
+#: What a model writes, piece by piece, and the loss of each piece in nats, shape (S,), as a
+#: function of another model: the pieces stay those that the first one wrote.
+Written = Callable[[nn.Module], tuple[Sequence[str], Callable[[nn.Module], Tensor]]]
+#: By prompt; or what gives it for any prompt.
+Writings = Mapping[str, Written] | Callable[[str], Written]
 
 #: Probes of a run, supplied again; or what builds them.
 Probes = Sequence[Probe] | Callable[[], Sequence[Probe]]
@@ -37,6 +43,8 @@ class TrainingLoop:
         observe: Figures of the final model, by name; evaluated without gradients in eval mode.
         generate: Texts of the final model, by prompt; likewise.
         probes: The probes that the run was recorded with, or a function that builds them.
+        written: What a model writes after a prompt, with losses; for explanations.
+        texts: Text of an example, by its number, for showing it.
     """
 
     build: Build
@@ -44,6 +52,8 @@ class TrainingLoop:
     observe: Observables = field(default_factory=dict)
     generate: Generators = field(default_factory=dict)
     probes: Probes = ()
+    written: Writings = field(default_factory=dict)
+    texts: Callable[[int], str | None] | None = None
 
     def observables(self, examples: Sequence[int]) -> dict[str, Observable]:
         """Return the figures that are observed when an intervention is about these examples."""
@@ -114,6 +124,15 @@ def write_texts(build: Build, model_file: Path, generators: Generators) -> dict[
     """
     found: dict[str, str] = _evaluate(build, model_file, generators, str)
     return found
+
+
+def ask_model(build: Build, model_file: Path, function: Callable[[nn.Module], Any]) -> Any:
+    """Return what a function makes of a stored model; as ``observe_model``.
+
+    Raises:
+        ReplayError: The stored model is not one that ``build`` builds. Code R135.
+    """
+    return _evaluate(build, model_file, {"": function}, lambda found: found)[""]
 
 
 def _evaluate(

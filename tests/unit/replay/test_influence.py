@@ -136,3 +136,39 @@ def test_what_came_after_a_stored_state_is_asked_alone(tmp_path: Path) -> None:
     assert "after step 4" in answer.title
     assert again.rows == answer.rows
     assert min(row["first_step"] for row in answer.rows) == 5
+
+
+def test_a_difference_is_the_difference_of_derivatives(asked: tuple[Any, Path, Any]) -> None:
+    run, folder, _ = asked
+    tokens = run.data().tensors[0]
+    first: Any = {"first": lambda model: run.loss(model, tokens[:4]).mean()}
+    loop: Any = {"build": run.build, "train": run.loop, "removals": 0}
+    with gl.open(folder) as ledger:
+        both = {**first, "last": last(run)}
+        apart = {n: ledger.influence({n: f}, **loop) for n, f in both.items()}
+        difference: Any = {"gap": lambda model: first["first"](model) - last(run)(model)}
+        gap = ledger.influence(difference, **loop)
+    of = {n: {r["example"]: r["influence"] for r in answer.rows} for n, answer in apart.items()}
+    for row in gap.rows:
+        expected = of["first"][row["example"]] - of["last"][row["example"]]
+        assert row["influence"] == pytest.approx(expected, rel=1e-3, abs=1e-6)
+
+
+def test_what_is_not_reliable_is_executed_within_a_time(tmp_path: Path) -> None:
+    run = make("adamw")
+    run.make_optimizer = lambda p: optim.AdamW(p, lr=0.3, betas=(0.0, 0.0), eps=1e-12)
+    run.recorded(tmp_path / "run")
+    loop: Any = {"build": run.build, "train": run.loop}
+    with gl.open(tmp_path / "run") as ledger:
+        answer = ledger.influence({"last": last(run)}, by="source", within_seconds=600.0, **loop)
+        assert "not reliable" in answer.title
+        rows = answer.table("executed").records()
+        assert [row["source"] for row in rows] == [row["source"] for row in answer.rows]
+        executed = ledger.whatif({"source": rows[0]["source"]}, observe={"last": last(run)}, **loop)
+        (seen,) = executed.table("observations").records()
+        assert rows[0]["executed"] == pytest.approx(seen["change"])
+        none = ledger.influence("last", by="source", within_seconds=0.0)
+    assert none.table("executed").records() == []
+    page = ledger.page_of(answer).to_html()
+    assert "NOT RELIABLE" in page
+    assert "Truth: removals" in page
