@@ -7,7 +7,7 @@ it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gradledger.query.answer import Answer, Column, Table
+from gradledger.query.calibration import Calibrated, calibrated
 from gradledger.query.capability import UNIT_KEYS
 from gradledger.query.derivatives import (
     StoredDerivatives,
@@ -27,7 +28,14 @@ from gradledger.query.names import allowed
 from gradledger.query.ranking import ORDERS, Ranked, rank_values
 from gradledger.query.records import Records
 from gradledger.query.selection import key_of
-from gradledger.schema import Intervention, Renormalise, Substitute, changed_weights, parts_of
+from gradledger.schema import (
+    Intervention,
+    Remove,
+    Renormalise,
+    Substitute,
+    changed_weights,
+    parts_of,
+)
 
 _SIGN: Final = (
     "influence: first-order effect of the weights on the behaviour; removing changes it by minus "
@@ -149,6 +157,31 @@ def predicted_changes(records: Records, intervention: Intervention) -> dict[str,
         stored = stored_derivatives(records, name)
         if stored is not None:
             found[name] = predicted_change(records, stored, intervention)
+    return found
+
+
+def calibrated_changes(
+    records: Records, intervention: Intervention, changes: Mapping[str, float]
+) -> dict[str, Calibrated]:
+    """Return predictions of a removal, scaled and bounded by the trial removals of each behaviour.
+
+    Args:
+        records: The run.
+        intervention: What is done; nothing but removals over the whole run is calibrated.
+        changes: First-order predictions by behaviour.
+    """
+    parts = parts_of(intervention)
+    if any(type(part) is not Remove or part.steps is not None for part in parts):
+        return {}
+    found = {}
+    for name, change in changes.items():
+        stored = stored_derivatives(records, name)
+        belief = stored.belief if stored else {}
+        trials = [(float(p), float(e)) for p, e in belief.get("trials") or []]
+        size, num = int(belief.get("trial_size") or 0), len(intervention.examples)
+        result = calibrated(trials, size, change, num)
+        if result is not None:
+            found[name] = result
     return found
 
 

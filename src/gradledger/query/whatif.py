@@ -12,9 +12,11 @@ from typing import Any
 
 from gradledger.query.answer import Answer, Column, Table
 from gradledger.query.books import UNITS
+from gradledger.query.calibration import COVERAGE, Calibrated
 from gradledger.query.choice import Choice, cost_of_executing, doubts, not_reliable
 from gradledger.query.estimate import Estimate
 from gradledger.query.estimators import ESTIMATORS
+from gradledger.query.influence import calibrated_changes
 from gradledger.query.intervention import Resolved
 from gradledger.query.names import allowed
 from gradledger.query.records import Records
@@ -96,7 +98,8 @@ def _estimated(
     estimator = ESTIMATORS[allowed("how", how, list(ESTIMATORS))]
     estimates = {how: estimator.groups(records, resolved.intervention)}
     nats = dict(estimator.probes(records, resolved.intervention))
-    doubtful = doubts(records) if estimator.kind == "prediction" else {}
+    foretold = estimator.kind == "prediction"
+    doubtful = doubts(records) if foretold else {}
     left_out = {name: doubtful[name] for name in sorted(nats.keys() & doubtful.keys())}
     if left_out and left_out.keys() == nats.keys():
         cost = cost_of_executing(records, resolved.intervention)
@@ -105,9 +108,8 @@ def _estimated(
         del nats[name]
     tables = [_estimate_table(records, estimates[how], by, how)]
     if nats:
-        rows = tuple((name, nats[name]) for name in sorted(nats))
-        columns = (Column("name", "probe"), Column(how, f"{how} [nats]", "share"))
-        tables.append(Table("observations", "Behaviour: estimated change", columns, rows))
+        near = calibrated_changes(records, resolved.intervention, nats) if foretold else {}
+        tables.append(_predictions_table(how, nats, near))
     sides = {"accounting": "as the books say", "prediction": "as predicted"}
     return Answer(
         question="whatif",
@@ -124,6 +126,28 @@ def _estimated(
             *_unsettled(estimates),
         ),
     )
+
+
+def _predictions_table(
+    how: str, nats: Mapping[str, float], near: Mapping[str, Calibrated]
+) -> Table:
+    rows = tuple(
+        (name, nats[name], *((c.value, c.low, c.high) if (c := near.get(name)) else [None] * 3))
+        for name in sorted(nats)
+    )
+    columns = (
+        Column("name", "probe"),
+        Column(how, f"{how} [nats]", "share"),
+        *(
+            Column(name, header, "share", in_text=bool(near))
+            for name, header in (
+                ("calibrated", "calibrated"),
+                ("low", f"{COVERAGE:.0%} from"),
+                ("high", "to"),
+            )
+        ),
+    )
+    return Table("observations", "Behaviour: estimated change", columns, rows)
 
 
 def _method(name: str) -> str:

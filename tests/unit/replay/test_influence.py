@@ -100,6 +100,20 @@ def test_whatif_shows_prediction_and_execution_side_by_side(asked: tuple[Any, Pa
     assert renormalised.table("observations").records()[0]["adjoint"] != whole["adjoint"]
 
 
+def test_a_removal_alone_is_calibrated_by_trials(asked: tuple[Any, Path, Any]) -> None:
+    _, folder, _ = asked
+    with gl.open(folder) as ledger:
+        (row,) = ledger.whatif({"source": "c"}, how="adjoint").table("observations").records()
+        (part,) = (
+            ledger.whatif({"source": "c"}, steps=(1, 3), how="adjoint")
+            .table("observations")
+            .records()
+        )
+    assert row["low"] < row["calibrated"] < row["high"]
+    assert row["calibrated"] == pytest.approx(row["adjoint"], rel=0.5)
+    assert part["calibrated"] is None
+
+
 def test_what_is_not_there_or_damaged_is_named(asked: tuple[Any, Path, Any]) -> None:
     run, folder, _ = asked
     with gl.open(folder) as ledger:

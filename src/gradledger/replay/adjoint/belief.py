@@ -56,6 +56,8 @@ class Belief:
         slope: Executed over predicted change in the trial removals; None likewise.
         error: Root mean square of executed less scaled predicted change, in the behaviours' unit.
         num_executed: Runs that were executed for this.
+        trials: Predicted and executed change of every trial removal, for calibration.
+        trial_size: Examples that each of them removed.
     """
 
     expected: float
@@ -66,6 +68,8 @@ class Belief:
     slope: float | None
     error: float | None
     num_executed: int
+    trials: tuple[tuple[float, float], ...] = ()
+    trial_size: int = 0
 
     @property
     def reliable(self) -> bool:
@@ -119,16 +123,15 @@ def examine_beliefs(
     ]
     middle = _final(run)
     smoothness = _smoothness(sides[0][1] - middle, middle - sides[1][1])
-    pairs = []
+    pairs, size = [], max(1, round(SHARE * len(examples)))
     for _ in range(num_removals):
-        size = max(1, round(SHARE * len(examples)))
         chosen = rng.choice(len(examples), size, replace=False)
         weights = np.ones(len(examples))
         weights[chosen] = 0.0
         values, _ = execute_weighted(run, build, train, behaviours, examples, weights, since=since)
         pairs.append((-per_example[:, chosen].sum(1), values - found.values))
     return {
-        name: _judge(errors[k], smoothness, [(p[k], e[k]) for p, e in pairs])
+        name: _judge(errors[k], smoothness, [(float(p[k]), float(e[k])) for p, e in pairs], size)
         for k, name in enumerate(found.names)
     }
 
@@ -181,7 +184,9 @@ def _smoothness(ahead: NDArray[np.float64], behind: NDArray[np.float64]) -> floa
     return float((size * np.sign(ahead) * np.sign(behind)).sum()) / whole if whole else 1.0
 
 
-def _judge(error: float, smoothness: float, pairs: Sequence[tuple[float, float]]) -> Belief:
+def _judge(
+    error: float, smoothness: float, pairs: Sequence[tuple[float, float]], size: int
+) -> Belief:
     """Take the lowest of what the checks leave possible."""
     # A prediction with an independent error of this size correlates so much with what happens.
     reasons = {
@@ -202,5 +207,14 @@ def _judge(error: float, smoothness: float, pairs: Sequence[tuple[float, float]]
             )
     expected = min(reasons)
     return Belief(
-        expected, reasons[expected], error, smoothness, agreement, slope, rest, 2 + len(pairs)
+        expected,
+        reasons[expected],
+        error,
+        smoothness,
+        agreement,
+        slope,
+        rest,
+        2 + len(pairs),
+        tuple(pairs),
+        size,
     )
