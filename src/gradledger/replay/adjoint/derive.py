@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from gradledger.gradient import survey
 from gradledger.recorder.attach import observe
 from gradledger.replay.adjoint import adam, sgd
 from gradledger.replay.adjoint.feed import Feeder, FeedingJournal, feed
-from gradledger.replay.adjoint.following import Progress, refuse_half
+from gradledger.replay.adjoint.following import Follower, Progress, refuse_half
 from gradledger.replay.adjoint.layout import Layout
 from gradledger.replay.adjoint.plan import Plan, plan_segments
 from gradledger.replay.adjoint.sweep import Sweeper
@@ -37,6 +37,9 @@ from gradledger.schema import Intervention, Remove
 from gradledger.state.torch_state import preserved_rng
 
 __all__ = ["Derivatives", "adam", "derive", "sgd"]
+
+
+_Follows = TypeVar("_Follows", bound=Follower)
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ def derive(
     with ExitStack() as stack:
         stack.enter_context(as_recorded(run.begin["environment"]))
         stack.enter_context(preserved_rng())
-        sweeper = _prepare(run, build, intervention, since, memory_bytes, progress)
+        sweeper = prepare(run, build, intervention, since, memory_bytes, progress, kind=Sweeper)
         feeder = sweeper.feeder
         stack.callback(feeder.let_go)
         sweeper.follow(train)
@@ -158,14 +161,21 @@ def refuse_start(run: RecordedRun, since: int) -> None:
         )
 
 
-def _prepare(
+def prepare(
     run: RecordedRun,
     build: Build,
     intervention: Intervention,
     since: int,
     memory_bytes: int,
     progress: Progress | None,
-) -> Sweeper:
+    *,
+    kind: type[_Follows],
+) -> _Follows:
+    """Build everything that feeds a loop, with a director of this kind.
+
+    Raises:
+        ReplayError: The optimizer cannot be differentiated (R171), or half precision (R177).
+    """
     model, optimizer = build()
     settings = run.begin["settings"]
     seen = observe(
@@ -194,7 +204,7 @@ def _prepare(
     per_state = layout.size * layout.parameters[0].element_size()
     per_state *= 2 + len(transition.names(transition.note(optimizer.param_groups[0])))
     plan: Plan = plan_segments(run.num_steps, memory_bytes // max(per_state, 1), since)
-    sweeper = Sweeper(feeder, layout, transition, plan, progress)
+    sweeper = kind(feeder, layout, transition, plan, progress)
     feeder.director = sweeper
     return sweeper
 

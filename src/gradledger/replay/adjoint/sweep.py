@@ -83,6 +83,7 @@ class Sweeper(Follower):
         if not slot.reverse:
             super().begin(recorder, slot)
             return
+        recorder.journal.note_step(recorder, slot.step)
         taped, noted = self.tape[slot.step], self.noted[slot.step]
         self.layout.write(taped.stand.theta)
         write_rng(noted.rng)
@@ -109,7 +110,7 @@ class Sweeper(Follower):
         self.taps.begin(len(micro), recorder.row_weights)
         self._rows = slice(self._place, self._place + len(micro))
         self._place += len(micro)
-        self._weights = _weights_by_group(recorder, micro)
+        self._weights = weights_by_group(recorder, micro)
 
     def backward(self, recorder: Feeder, losses: Sequence[Tensor], grads: Any) -> None:
         """Add the Hessian-vector product to the adjoint and book every visit's derivative."""
@@ -181,7 +182,7 @@ class Sweeper(Follower):
             )
 
 
-def _weights_by_group(feeder: Feeder, micro: MicroBatch) -> np.ndarray:
+def weights_by_group(feeder: Feeder, micro: MicroBatch) -> np.ndarray:
     """Return the depth weight of every row on every parameter group, shape (R, G)."""
     columns = []
     for group in feeder.grouping.groups:
