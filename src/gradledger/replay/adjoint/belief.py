@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gradledger.query.agreement import spearman
-from gradledger.replay.adjoint.derive import Derivatives, evaluated
+from gradledger.replay.adjoint.derive import Derivatives
+from gradledger.replay.adjoint.end import evaluated
 from gradledger.replay.adjoint.weighing import weighing
 from gradledger.replay.intervene import Interventions
 from gradledger.replay.loop import Observable

@@ -7,22 +7,24 @@ Shape legend: K behaviours, V visits of the run, G parameter groups, P elements.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from gradledger.errors import ReplayError
 from gradledger.gradient import survey
 from gradledger.recorder.attach import observe
 from gradledger.replay.adjoint import adam, sgd
+from gradledger.replay.adjoint.end import behaviour_gradients
 from gradledger.replay.adjoint.feed import Feeder, FeedingJournal, feed
 from gradledger.replay.adjoint.following import Follower, Progress, refuse_half
+from gradledger.replay.adjoint.halfway import Keeper
 from gradledger.replay.adjoint.layout import Layout
 from gradledger.replay.adjoint.plan import Plan, plan_segments
 from gradledger.replay.adjoint.sweep import Sweeper
@@ -40,6 +42,7 @@ __all__ = ["Derivatives", "adam", "derive", "sgd"]
 
 
 _Follows = TypeVar("_Follows", bound=Follower)
+_Taps = TypeVar("_Taps", bound=Taps)
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ def derive(
     since: int = 0,
     memory_bytes: int = 1 << 30,
     blunt: float = 0.0,
+    keep: Path | None = None,
     progress: Progress | None = None,
 ) -> Derivatives:
     """Differentiate behaviours of the final model by the weight of every visit.
@@ -103,6 +107,8 @@ def derive(
             for that many.
         blunt: Gradient size below which the optimizer's step is not followed exactly, see
             ``AdamTransition``; 0 gives the exact derivative.
+        keep: File that the sweep is kept in while it goes on, and goes on from where it was cut
+            off; not for other weights.
         progress: Called after every executed step.
 
     Raises:
@@ -116,21 +122,33 @@ def derive(
     with ExitStack() as stack:
         stack.enter_context(as_recorded(run.begin["environment"]))
         stack.enter_context(preserved_rng())
-        sweeper = prepare(run, build, intervention, since, memory_bytes, progress, kind=Sweeper)
+        keeper = half = None
+        if keep is not None and at is None:
+            keeper = Keeper(keep, run, tuple(behaviours), since, blunt)
+            half = keeper.read(build, behaviours)
+        last = run.num_steps if half is None else half.adjoint.step
+        sweeper = prepare(
+            run, build, intervention, (since, last), memory_bytes, progress, kind=Sweeper
+        )
         feeder = sweeper.feeder
         stack.callback(feeder.let_go)
+        sweeper.later = [] if half is None else half.edits
         sweeper.follow(train)
-        values, gradients = behaviour_gradients(feeder.model, behaviours, sweeper.layout)
-        updated = [place.parameter for place in sweeper.layout.places]
-        units = survey(feeder.model, updated, run.begin["settings"]["unattributed"]).units
-        taps = Taps(units, sweeper.layout)
-        feeder.captured = taps.captured
-        taps.attach()
+        taps = tap(sweeper, Taps)
         stack.callback(taps.detach)
-        sweeper.open(gradients, taps, blunt)
+        if half is None:
+            values, gradients = behaviour_gradients(feeder.model, behaviours, sweeper.layout)
+            sweeper.open(gradients, taps, blunt)
+        else:
+            values = half.values
+            sweeper.reopen(half.adjoint, half.found, taps, blunt)
+        if keeper is not None:
+            sweeper.step_done = partial(keeper.step_done, sweeper, values)
         feeder.journal.feed(sweeper.plan.backward())
         feeder.begin_again()
         feed(feeder, train)
+        if keeper is not None:
+            keeper.forget()
     places = [place for place, visit in enumerate(run.visits) if visit.step > since]
     return Derivatives(
         tuple(behaviours),
@@ -165,13 +183,13 @@ def prepare(
     run: RecordedRun,
     build: Build,
     intervention: Intervention,
-    since: int,
+    between: tuple[int, int],
     memory_bytes: int,
     progress: Progress | None,
     *,
     kind: type[_Follows],
 ) -> _Follows:
-    """Build everything that feeds a loop, with a director of this kind.
+    """Build everything that feeds a loop between two steps, with a director of this kind.
 
     Raises:
         ReplayError: The optimizer cannot be differentiated (R171), or half precision (R177).
@@ -203,74 +221,21 @@ def prepare(
     feeder.journal = journal
     per_state = layout.size * layout.parameters[0].element_size()
     per_state *= 2 + len(transition.names(transition.note(optimizer.param_groups[0])))
-    plan: Plan = plan_segments(run.num_steps, memory_bytes // max(per_state, 1), since)
+    plan: Plan = plan_segments(between[1], memory_bytes // max(per_state, 1), between[0])
     sweeper = kind(feeder, layout, transition, plan, progress)
     feeder.director = sweeper
     return sweeper
 
 
-def behaviour_gradients(
-    model: nn.Module, behaviours: Mapping[str, Observable], layout: Layout
-) -> tuple[NDArray[np.float64], Tensor]:
-    """Return values, shape (K,), and gradients, shape (K, P), in evaluation mode.
-
-    Raises:
-        ReplayError: A behaviour is not a differentiable function of the model. Code R178.
-    """
-    values, gradients = [], []
-    with evaluated(model), torch.enable_grad():
-        for name, behaviour in behaviours.items():
-            value = behaviour(model)
-            if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad:
-                raise ReplayError(
-                    "R178",
-                    observed=f"{name!r} as {_described(value)}",
-                    expected="a tensor with one element, computed from the model with autograd",
-                    where="behaviour",
-                    hint="return the loss itself, not float(loss), outside torch.no_grad()",
-                )
-            found: Any = torch.autograd.grad(
-                value.reshape(()), layout.parameters, allow_unused=True
-            )
-            gradients.append(
-                layout.gather(
-                    [
-                        torch.zeros_like(parameter) if grad is None else grad
-                        for parameter, grad in zip(layout.parameters, found, strict=True)
-                    ]
-                )
-            )
-            values.append(float(value.detach()))
-    return np.asarray(values), torch.stack(gradients)
-
-
-@contextmanager
-def evaluated(model: nn.Module) -> Iterator[None]:
-    """Set evaluation mode; random numbers and the mode of every module are put back.
-
-    Embeddings are read without ``padding_idx``: torch hides from autograd that their output depends
-    on that row, which a tied weight does change.
-    """
-    modes = [(module, module.training) for module in model.modules()]
-    tables: list[Any] = [module for module in model.modules() if isinstance(module, nn.Embedding)]
-    padded = [(table, table.padding_idx) for table in tables if table.padding_idx is not None]
-    with preserved_rng():
-        model.eval()
-        for table, _ in padded:
-            table.padding_idx = None
-        try:
-            yield
-        finally:
-            for module, mode in modes:
-                module.training = mode
-            for table, padding in padded:
-                table.padding_idx = padding
-
-
-def _described(value: object) -> str:
-    if isinstance(value, Tensor):
-        return f"a tensor of shape {tuple(value.shape)} without gradient"
-    return f"a {type(value).__name__}"
+def tap(sweeper: Sweeper, kind: type[_Taps]) -> _Taps:
+    """Put taps of this kind on the modules of the model that is fed."""
+    feeder = sweeper.feeder
+    updated = [place.parameter for place in sweeper.layout.places]
+    unattributed = feeder.journal.run.begin["settings"]["unattributed"]
+    taps = kind(survey(feeder.model, updated, unattributed).units, sweeper.layout)
+    feeder.captured = taps.captured
+    taps.attach()
+    return taps
 
 
 def removal(derivatives: Derivatives, examples: Sequence[int]) -> NDArray[np.float64]:

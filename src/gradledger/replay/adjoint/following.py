@@ -50,6 +50,7 @@ class Follower:
         tape: Step -> its state and gradient, for the segment that is gone back through next.
         kept: Step -> state after it, where a segment begins.
         most_bytes: Largest memory that states took at one time.
+        later: What the loop did to gradients in steps that are not followed again.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Follower:
         self._losses: list[float] = []
         self._first = True
         self._buffers = ""
+        self.later: list[Edit] = []
 
     @property
     def optimizer(self) -> optim.Optimizer:
@@ -166,8 +168,8 @@ class Follower:
         """
         self._first = False
         steps = sorted(self.noted)
-        edits: list[Edit] = settle([self.noted[step].edit for step in steps])
-        for step, edit in zip(steps, edits, strict=True):
+        edits: list[Edit] = settle([*(self.noted[step].edit for step in steps), *self.later])
+        for step, edit in zip(steps, edits[: len(steps)], strict=True):
             self.noted[step].edit = edit
         if self._read_buffers() != self._buffers:
             raise ReplayError(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
+from gradledger.canon import record_digest
 from gradledger.query.records import Records
+from gradledger.query.replays import identity, replays_folder
 from gradledger.replay.adjoint.belief import Belief, examine_beliefs
 from gradledger.replay.adjoint.derive import derive
 from gradledger.replay.adjoint.following import Progress
@@ -59,6 +62,7 @@ def compute_influence(
         behaviours,
         since=since,
         memory_bytes=memory_bytes,
+        keep=_kept(records, tuple(behaviours), since),
         progress=advance,
     )
     beliefs = examine_beliefs(
@@ -66,3 +70,10 @@ def compute_influence(
     )
     store(records, run, found, beliefs, time.perf_counter() - started)
     return beliefs
+
+
+def _kept(records: Records, names: tuple[str, ...], since: int) -> Path:
+    """Return where a sweep for these behaviours is kept while it goes on."""
+    record = {**identity(records), "names": list(names), "since": since}
+    name = f"sweep-{record_digest('sweep/1', record)[:32]}"
+    return replays_folder(records.path) / name / "halfway.safetensors"

@@ -15,11 +15,12 @@ Maclaurin et al., "Gradient-based hyperparameter optimization through reversible
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gradledger.errors import ReplayError
@@ -56,10 +57,12 @@ class Sweeper(Follower):
         by_group: d f / d d_{v,g} of every visit and group, shape (K, V, G).
         through: d f / d w_v through every group: the same times the depth weight.
         by_visit: d f / d w_v, shape (K, V).
+        step_done: Called after every reverse slot.
     """
 
     adjoint: Adjoint
     taps: Taps
+    step_done: Callable[[], None] | None = None
 
     def open(self, gradients: Tensor, taps: Taps, blunt: float) -> None:
         """Take the gradients of the behaviours at the end of the run, shape (K, P)."""
@@ -72,11 +75,26 @@ class Sweeper(Follower):
         self.by_group = np.zeros((num, visits, self.layout.num_groups), np.float32)
         self.through = np.zeros_like(self.by_group)
         self.by_visit = np.zeros((num, visits), np.float64)
+        self._number_visits()
+
+    def reopen(
+        self, adjoint: Adjoint, found: Mapping[str, NDArray[Any]], taps: Taps, blunt: float
+    ) -> None:
+        """Go on where an earlier sweep was."""
+        self.taps, self._blunt, self.adjoint = taps, blunt, adjoint
+        self.by_group, self.through = found["by_group"], found["through"]
+        self.by_visit = found["by_visit"]
+        self._number_visits()
+
+    def found(self) -> dict[str, NDArray[Any]]:
+        """Return the derivatives so far, by name."""
+        return {"by_group": self.by_group, "through": self.through, "by_visit": self.by_visit}
+
+    def _number_visits(self) -> None:
         self._first_visit: dict[int, int] = {}
-        for place, visit in enumerate(run.visits):
+        for place, visit in enumerate(self.feeder.journal.run.visits):
             self._first_visit.setdefault(visit.step, place)
         self._place = 0
-        self._pending: list[tuple[Tensor, State]] = []
 
     def begin(self, recorder: Feeder, slot: Slot) -> None:
         """Bring model and adjoint to the step."""
@@ -151,6 +169,8 @@ class Sweeper(Follower):
         self._compare_losses(slot)
         del self.tape[slot.step]
         self.kept.pop(slot.step - 1, None)
+        if self.step_done is not None:
+            self.step_done()
         self.advance()
 
     def show_gradients(self, step: int) -> None:

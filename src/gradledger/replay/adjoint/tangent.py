@@ -24,11 +24,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gradledger.gradient import row_axis, survey
+from gradledger.gradient import row_axis
 from gradledger.recorder.step import MicroBatch
 from gradledger.replay.adjoint.along import weighted
 from gradledger.replay.adjoint.clipping import pull_edit
-from gradledger.replay.adjoint.derive import behaviour_gradients, prepare
+from gradledger.replay.adjoint.derive import prepare, tap
+from gradledger.replay.adjoint.end import behaviour_gradients
 from gradledger.replay.adjoint.feed import Feeder, Slot, feed
 from gradledger.replay.adjoint.following import Progress
 from gradledger.replay.adjoint.sweep import Sweeper, weights_by_group
@@ -96,16 +97,13 @@ def differentiate_along(
     with ExitStack() as stack:
         stack.enter_context(as_recorded(run.begin["environment"]))
         stack.enter_context(preserved_rng())
-        sweeper = prepare(run, build, Remove(), since, memory_bytes, progress, kind=_Forward)
+        between = (since, run.num_steps)
+        sweeper = prepare(run, build, Remove(), between, memory_bytes, progress, kind=_Forward)
         feeder = sweeper.feeder
         stack.callback(feeder.let_go)
         sweeper.follow(train)
         values, gradients = behaviour_gradients(feeder.model, behaviours, sweeper.layout)
-        updated = [place.parameter for place in sweeper.layout.places]
-        units = survey(feeder.model, updated, run.begin["settings"]["unattributed"]).units
-        taps = _TurnedTaps(units, sweeper.layout)
-        feeder.captured = taps.captured
-        taps.attach()
+        taps = tap(sweeper, _TurnedTaps)
         stack.callback(taps.detach)
         sweeper.set_out(taps, plan.weights)
         feeder.journal.feed(_onwards(sweeper))
