@@ -1,60 +1,81 @@
-"""Serve a folder and read its live overview as twenty browsers would, while a file is there."""
+"""Twenty readers of one address, each as a browser on another machine would follow a live page.
+
+They ask with the entity tag that they were given last, every two seconds, over connections of their
+own that stay open, while a file is there. They parse nothing, and yield to every other process: on
+other machines they would cost this one nothing.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import os
+import re
 import sys
-import threading
-import time
 from pathlib import Path
-from typing import Any
-
-import httpx2
-import uvicorn
-
-from gradledger.web.serve import Settings, make_site
-from gradledger.web.site import make_app
+from time import perf_counter
 
 NUM_READERS, SECONDS_BETWEEN = 20, 2.0
-_TOKEN = "bench"  # noqa: S105 - opens nothing but this process
-_PORT = 8792
+_LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
+_TAG = re.compile(rb"etag: (\S+)", re.IGNORECASE)
 
 
-def main(runs: Path, log: Path) -> None:
-    """Read until the file that says so is gone; add pages and errors to the log."""
-    application: Any = make_app(make_site(Settings(runs)), _TOKEN)
-    config = uvicorn.Config(application, port=_PORT, log_level="error", lifespan="off")
-    server = uvicorn.Server(config)
-    serving = threading.Thread(target=server.run)
-    serving.start()
-    while not server.started:
-        time.sleep(0.05)
-    ready = log.with_suffix(".ready")
-    ready.touch()
-    counts, lock = [0, 0], threading.Lock()
+class _Reader:
+    """One connection that is opened again where the server closed it while nobody asked."""
 
-    def read(number: int) -> None:
-        tag = ""
-        time.sleep(SECONDS_BETWEEN * number / NUM_READERS)
-        with httpx2.Client(base_url=f"http://127.0.0.1:{_PORT}", timeout=30) as client:
-            while ready.exists():
-                headers = {"authorization": f"Bearer {_TOKEN}", "if-none-match": tag}
-                answer = client.get("/run/live/overview", headers=headers)
-                tag = answer.headers.get("etag", "")
-                with lock:
-                    counts[0] += 1
-                    counts[1] += answer.status_code not in {200, 304}
-                time.sleep(SECONDS_BETWEEN)
+    def __init__(self, port: int, head: str) -> None:
+        self._port, self._head = port, head.encode()
+        self._open: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._tag = b""
 
-    readers = [threading.Thread(target=read, args=(number,)) for number in range(NUM_READERS)]
-    for reader in readers:
-        reader.start()
-    for reader in readers:
-        reader.join()
-    before = [int(word) for word in log.read_text().split()] if log.exists() else [0, 0]
-    log.write_text(f"{before[0] + counts[0]} {before[1] + counts[1]}")
-    server.should_exit = True
-    serving.join()
+    async def ask(self) -> int:
+        """Return the status of an answer that was read to its end."""
+        if self._open is None:
+            self._open = await asyncio.open_connection("127.0.0.1", self._port)
+        source, drain = self._open
+        known = b"if-none-match: " + self._tag + b"\r\n" if self._tag else b""
+        drain.write(self._head + known + b"\r\n")
+        await drain.drain()
+        answer = await source.readuntil(b"\r\n\r\n")
+        if length := _LENGTH.search(answer):
+            await source.readexactly(int(length[1]))
+        self._tag = match[1] if (match := _TAG.search(answer)) else b""
+        return int(answer.split(b" ", 2)[1])
+
+    def close(self) -> None:
+        """Close the connection; the next question opens another."""
+        if self._open is not None:
+            self._open[1].close()
+        self._open = None
+
+
+async def _read(number: int, port: int, head: str, folder: Path, found: list[float]) -> None:
+    """Follow the page while told to; add seconds per answer, negative where it failed."""
+    await asyncio.sleep(SECONDS_BETWEEN * number / NUM_READERS)
+    reader = _Reader(port, head)
+    while not (folder / "stop").exists():
+        if (folder / "read").exists():
+            begun = perf_counter()
+            status = await reader.ask()
+            seconds = perf_counter() - begun
+            found.append(seconds if status in {200, 304} else -seconds)
+        else:
+            reader.close()
+        await asyncio.sleep(SECONDS_BETWEEN)
+
+
+async def main(port: int, token: str, path: str, folder: Path) -> None:
+    """Read until told to stop, then write how many answers came, failed, and how long they took."""
+    head = f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nauthorization: Bearer {token}\r\n"
+    found: list[float] = []
+    readers = [_read(number, port, head, folder, found) for number in range(NUM_READERS)]
+    outcomes = await asyncio.gather(*readers, return_exceptions=True)
+    cut_off = sum(isinstance(item, BaseException) for item in outcomes)
+    errors = cut_off + sum(seconds < 0 for seconds in found)
+    times = sorted(abs(seconds) for seconds in found) or [0.0]
+    late = times[int(0.95 * (len(times) - 1))]
+    (folder / "said").write_text(f"{len(found)} {errors} {late}")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    os.nice(19)
+    asyncio.run(main(int(sys.argv[1]), sys.argv[2], sys.argv[3], Path(sys.argv[4])))

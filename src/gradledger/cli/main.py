@@ -10,6 +10,7 @@ import typer
 from typer.main import get_command
 
 from gradledger import __version__
+from gradledger.cli.behaviour import behaviour
 from gradledger.cli.books import books
 from gradledger.cli.browse import describe, effects, examples, progress, visits
 from gradledger.cli.capability import capability, policies
@@ -70,6 +71,7 @@ COMMANDS = (
     whatif,
     influence,
     explain,
+    behaviour,
     replay,
     erase,
     compare,

@@ -49,6 +49,29 @@ def serve(
         bool,
         typer.Option("--open-to-network", help="Listen on an address that other machines reach."),
     ] = False,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--key",
+            metavar="VKEY",
+            help="Verifier key that logs must be signed by, or a file with it, for pages of "
+            "verification; may be repeated.",
+        ),
+    ] = None,
+    quorum: Annotated[
+        Path | None,
+        typer.Option(
+            "--quorum", metavar="FILE", help="Which witnesses must have cosigned, for the same."
+        ),
+    ] = None,
+    witness: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--witness",
+            metavar="DIR|URL",
+            help="Folder or URL of a witness that verification asks; may be repeated.",
+        ),
+    ] = None,
     trust_entry: TrustEntry = False,
     settings: EntrySettings = None,
 ) -> int:
@@ -77,6 +100,9 @@ def serve(
             open_to_network=open_to_network,
             trust_entry=trust_entry,
             entry_arguments=entry_arguments(settings),
+            keys=tuple(key or ()),
+            quorum=quorum,
+            witnesses=tuple(witness or ()),
         ),
         lambda address: say(f"open {address}\nstop with Ctrl-C"),
     )

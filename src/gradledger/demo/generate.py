@@ -1,8 +1,13 @@
-"""Let a model of the demonstration write: the likeliest token after the other, no randomness."""
+"""Let a model of the demonstration read and write texts.
+
+It writes the likeliest token after the other, without randomness. It reads in windows as long as
+those that it was trained on; each begins with the last token of the one before.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import torch
@@ -11,6 +16,8 @@ from torch import Tensor, nn
 
 from gradledger.demo.canary import CANARY
 from gradledger.replay.loop import Written
+from gradledger.demo.sizes import WINDOW_TOKENS
+from gradledger.errors import InputError
 
 #: What the models continue: two ways in which source files begin, and half of the canary.
 PROMPTS: Final[tuple[str, ...]] = (
@@ -19,6 +26,9 @@ PROMPTS: Final[tuple[str, ...]] = (
     CANARY[: len(CANARY) // 2],
 )
 _NUM_TOKENS: Final = 40
+
+#: Tokens of a text that a model can be asked about.
+_FEWEST: Final = 2
 
 
 def writers(tokenizer: Tokenizer) -> dict[str, Callable[[nn.Module], str]]:
@@ -59,9 +69,62 @@ def _continued(model: nn.Module, ids: list[int]) -> Tensor:
 
 
 def _writer(tokenizer: Tokenizer, prompt: str) -> Callable[[nn.Module], str]:
-    ids = tokenizer.encode(prompt).ids
+    ids = tokenizer.encode(prompt).ids[-(WINDOW_TOKENS - _NUM_TOKENS) :]
 
     def write(model: nn.Module) -> str:
         return str(tokenizer.decode(_continued(model, ids)[0, len(ids) :].tolist()))
 
     return write
+
+
+@dataclass(frozen=True)
+class DemoLanguage:
+    """Texts as the model of a demonstration reads and writes them.
+
+    Attributes:
+        tokenizer: That of the run.
+    """
+
+    tokenizer: Tokenizer
+
+    def pieces(self, text: str) -> Sequence[str]:
+        """Return the text of every token."""
+        # A character of several bytes may be spread over tokens: it stands in the last of them.
+        ids, found, shown = self._ids(text), [], 0
+        for end in range(1, len(ids) + 1):
+            whole = str(self.tokenizer.decode(ids[:end])).rstrip("\N{REPLACEMENT CHARACTER}")
+            found.append(whole[shown:])
+            shown = max(shown, len(whole))
+        return found
+
+    def losses(self, text: str) -> Callable[[nn.Module], Tensor]:
+        """Return what gives the loss on every token; the first one is not predicted."""
+        ids = torch.tensor(self._ids(text))
+
+        def found(model: nn.Module) -> Tensor:
+            tokens = ids.to(next(model.parameters()).device)
+            parts = []
+            for start in range(0, max(1, len(tokens) - 1), WINDOW_TOKENS - 1):
+                window = tokens[start : start + WINDOW_TOKENS]
+                logits = model(input_ids=window[None]).logits[0, :-1]
+                parts.append(nn.functional.cross_entropy(logits, window[1:], reduction="none"))
+            rest = torch.cat(parts)
+            return torch.cat([rest.new_zeros(1), rest])
+
+        return found
+
+    def writer(self, prompt: str) -> Callable[[nn.Module], str]:
+        """Return what continues a prompt by its likeliest tokens."""
+        self._ids(prompt)
+        return _writer(self.tokenizer, prompt)
+
+    def _ids(self, text: str) -> list[int]:
+        ids = list(self.tokenizer.encode(text).ids)
+        if len(ids) < _FEWEST:
+            raise InputError(
+                "I104",
+                observed=f"a text of {len(ids)} tokens",
+                expected=f"at least {_FEWEST}: the first one is not predicted",
+                where="behaviour",
+            )
+        return ids

@@ -17,6 +17,7 @@ from gradledger.query import (
     examples,
     metadata_columns,
     progress,
+    replay_plan,
     resolve,
     runs,
     stored_result,
@@ -157,6 +158,21 @@ class Browsing:
         resolved = resolve(self._records, asked)
         result = stored_result(self._records, resolved.intervention)
         return None if result is None else whatif(self._records, resolved, result, by=by)
+
+    def plan(self, *asked: Mapping[str, Any]) -> Answer:
+        """Counterfactual: tell what a ``whatif`` would take, without executing anything.
+
+        Args:
+            *asked: What ``whatif`` takes as ``interventions``.
+
+        Returns:
+            Visits that it is about, the stored state that the replay begins with, steps to execute.
+
+        Raises:
+            QueryError: Q105 column, Q106 steps, Q108 nothing matches, Q110 argument, Q111 no steps.
+            PolicyError: A policy cannot be read, or reads what was not recorded.
+        """
+        return replay_plan(self._records, resolve(self._records, asked))
 
     def sort_copies(self) -> Path:
         """Write copies of the tables of visits, sorted by example, and return their file.

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from gradledger.ledger.behaviours import Behaviours
 from gradledger.ledger.browsing import Browsing
 from gradledger.ledger.capabilities import Capabilities
 from gradledger.ledger.erasure import Erasures
@@ -36,7 +37,16 @@ from gradledger.schema import RunBegin, RunEnd
 
 
 class Ledger(
-    Browsing, Capabilities, Erasures, Explanations, Handover, Influences, Past, Pieces, SpotChecks
+    Behaviours,
+    Browsing,
+    Capabilities,
+    Erasures,
+    Explanations,
+    Handover,
+    Influences,
+    Past,
+    Pieces,
+    SpotChecks,
 ):
     """View of a recorded run; what was sealed after it was opened is not seen.
 

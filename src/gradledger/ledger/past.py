@@ -9,8 +9,8 @@ from typing import Any
 from gradledger.errors import QueryError
 from gradledger.evidence import thin_states
 from gradledger.ledger.filters import named_filters
-from gradledger.ledger.verification import verify_run
-from gradledger.log import SigningKey, VerifierKey, signing_key
+from gradledger.ledger.verification import signatures_of, verify_run
+from gradledger.log import QuorumPolicy, SigningKey, VerifierKey, signing_key
 from gradledger.query import (
     Answer,
     Records,
@@ -38,6 +38,7 @@ class Past:
         text: str | Path | None = None,
         texts: Texts | None = None,
         threshold: float = 0.5,
+        top: int = 20,
         content_class: str | None = None,
         where: Mapping[str, Any] | None = None,
         **columns: Any,
@@ -54,6 +55,7 @@ class Past:
             texts: What gives the texts of examples: a metadata column, or a function of the
                 example's number.
             threshold: Smallest part in common of a candidate, above 0, at most 1.
+            top: Candidates that are listed, at most.
             content_class: Content class that the policy gave.
             where: Further filters by name.
             **columns: As in ``follow``. Where content is given too, both must hold.
@@ -66,7 +68,7 @@ class Past:
         """
         filters = named_filters(example, content_class, where, columns)
         words = _read(text) if isinstance(text, Path) else text
-        return exclude(self._records, Sought(filters, content, words, texts, threshold))
+        return exclude(self._records, Sought(filters, content, words, texts, threshold, top))
 
     def verify(
         self,
@@ -110,6 +112,29 @@ class Past:
             example=example,
             processes=processes,
         )
+
+    def signatures(
+        self,
+        keys: Sequence[str | Path | VerifierKey] = (),
+        *,
+        quorum: str | Path | QuorumPolicy | None = None,
+    ) -> Answer:
+        """Integrity: show who signed and witnessed the log, and every checkpoint it published.
+
+        Args:
+            keys: Verifier keys from elsewhere than the run, as text or in files.
+            quorum: Which witnesses must have cosigned; a policy or its file.
+
+        Returns:
+            Tables ``signatures``, ``keys`` and ``checkpoints``. ``findings`` counts signatures that
+            do not hold, and a quorum that was not reached. Whether the run is sound is another
+            question: ``verify``.
+
+        Raises:
+            LogError: L101 a key, L151 the quorum file, or the log is malformed (L111, L113, L132).
+            StorageError: S113 a file cannot be read.
+        """
+        return signatures_of(self._records.path, keys, quorum)
 
     def states(self, *, check: bool = True) -> Answer:
         """State: list the stored model states, with digests, sizes, and whether they still fit.

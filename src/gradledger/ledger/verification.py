@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gradledger.errors import LogError, QueryError
 from gradledger.evidence import check_erasures
+from gradledger.ledger.signatures import signatures
 from gradledger.log import (
     HttpWitness,
     KeyKind,
@@ -18,6 +19,7 @@ from gradledger.log import (
     is_url,
     witnesses_at,
 )
+from gradledger.query import Answer
 from gradledger.report import SignedLog
 from gradledger.verify import (
     OnProgress,
@@ -103,6 +105,21 @@ def verify_run(
         compared = check_answer(Path(run_dir), Path(answer))
         report = replace(report, findings=(*report.findings, *compared))
     return report
+
+
+def signatures_of(
+    run_dir: Path,
+    keys: Sequence[str | Path | VerifierKey] = (),
+    quorum: str | Path | QuorumPolicy | None = None,
+) -> Answer:
+    """Return who signed and witnessed the log of a run, with keys and quorum as they are given.
+
+    Raises:
+        LogError: L101 a key, L151 the quorum file, or the log is malformed (L111, L113, L132).
+        StorageError: A file cannot be read. Code S113.
+    """
+    policy = QuorumPolicy.read(Path(quorum)) if isinstance(quorum, str | Path) else quorum
+    return signatures(run_dir, [_key(key) for key in keys], policy)
 
 
 def signed_log_of(run_dir: Path) -> SignedLog | None:

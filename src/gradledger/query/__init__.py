@@ -35,6 +35,7 @@ from gradledger.query.policy_explain import explain_example, explain_record
 from gradledger.query.policy_simulate import simulate_policy
 from gradledger.query.progress import progress
 from gradledger.query.ranking import ORDERS
+from gradledger.query.read_text import checked_span, read_text, text_name
 from gradledger.query.records import Records, open_records, write_sorted_copies
 from gradledger.query.remains import (
     Elsewhere,
@@ -44,6 +45,7 @@ from gradledger.query.remains import (
     search_runs,
     states_after,
 )
+from gradledger.query.replay_plan import replay_plan
 from gradledger.query.replayed import replayed
 from gradledger.query.replays import MODEL_FILE, replays_folder, result_folder, stored_result
 from gradledger.query.runs import runs
@@ -96,6 +98,7 @@ __all__ = [
     "check_place",
     "check_policy",
     "choose",
+    "checked_span",
     "compare",
     "copies",
     "cost_of_executing",
@@ -132,6 +135,8 @@ __all__ = [
     "policy_digests",
     "progress",
     "read_items",
+    "read_text",
+    "replay_plan",
     "replayed",
     "replays_folder",
     "resolve",
@@ -150,6 +155,7 @@ __all__ = [
     "stored_explanation",
     "stored_result",
     "stored_steps",
+    "text_name",
     "thinned",
     "timeline",
     "trace",

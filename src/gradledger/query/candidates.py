@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from gradledger.errors import QueryError
 from gradledger.query.answer import Column, Table
-from gradledger.query.records import Records, quote
+from gradledger.query.records import Records
+from gradledger.query.relations import quote
 from gradledger.query.resemblance import Likeness, likeness, shingles
 from gradledger.query.selection import conditions, metadata_columns, preferred_metadata
 
 #: Text of an example, by its number; ``None`` where there is none. Or a metadata column.
 Texts = Callable[[int], str | None] | str
-
-#: Candidates that an answer lists.
-_CANDIDATES: Final = 20
 
 
 @dataclass(frozen=True)
@@ -29,6 +27,7 @@ class Sought:
         text: A text to find similar ones of.
         texts: Where the texts of the examples come from.
         threshold: Smallest resemblance or containment of a candidate.
+        top: Candidates that are listed, at most.
     """
 
     where: Mapping[str, Any]
@@ -36,6 +35,7 @@ class Sought:
     text: str | None = None
     texts: Texts | None = None
     threshold: float = 0.5
+    top: int = 20
 
 
 def candidates_table(records: Records, sought: Sought, found: frozenset[int]) -> Table:
@@ -49,7 +49,7 @@ def candidates_table(records: Records, sought: Sought, found: frozenset[int]) ->
         if max(alike.resemblance, alike.containment) >= sought.threshold:
             near.append((alike, example))
     near.sort(key=lambda pair: (-pair[0].resemblance, -pair[0].containment, pair[1]))
-    shown = near[:_CANDIDATES]
+    shown = near[: sought.top]
     of_example = {
         row[0]: row for row in examples_by_number(records, [example for _, example in shown])
     }

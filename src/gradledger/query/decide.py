@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gradledger.query.answer import Answer, Column, Table
-from gradledger.query.records import Records, quote
+from gradledger.query.records import Records
+from gradledger.query.relations import quote
 from gradledger.query.selection import (
     conditions,
     matching_examples,
     preferred_metadata,
+    visits_of,
     words,
 )
 from gradledger.schema import VERDICTS
@@ -214,8 +216,7 @@ def _examples(records: Records, sql: str, values: list[Any]) -> Table:
     names = preferred_metadata(records)
     fields = "".join(f", x.{quote(name)}" for name in names)
     rows = records.ask(
-        f"SELECT x.example, x.example_id, x.decision, d.verdict{fields}, "
-        "(SELECT count(*) FROM visits v WHERE v.example = x.example) "
+        f"SELECT x.example, x.example_id, x.decision, d.verdict{fields} "
         f"FROM (SELECT * FROM examples x WHERE {sql} ORDER BY example LIMIT {_MAX_EXAMPLES}) x "
         "LEFT JOIN decisions d USING (decision) ORDER BY x.example",
         values,
@@ -228,7 +229,9 @@ def _examples(records: Records, sql: str, values: list[Any]) -> Table:
         *(Column(name, name) for name in names),
         Column("visits", "visits", "integer"),
     )
-    return Table("examples", "Examples", columns, tuple(rows))
+    counts = visits_of(records, [row[0] for row in rows])
+    counted = tuple((*row, counts.get(row[0], 0)) for row in rows)
+    return Table("examples", "Examples", columns, counted)
 
 
 def _list(shown: Mapping[int, int]) -> str:

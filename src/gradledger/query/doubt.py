@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from gradledger.query.records import Records, quote
+from gradledger.query.records import Records
+from gradledger.query.relations import quote
 from gradledger.query.selection import Key, metadata_columns
 
 #: Columns that may hold the licence of an example, the most considered one first.

@@ -7,12 +7,14 @@ from typing import Any, Final
 
 from gradledger.errors import QueryError
 from gradledger.query.answer import Answer, Column, Table, plain
-from gradledger.query.records import Records, quote
+from gradledger.query.records import Records
+from gradledger.query.relations import quote
 from gradledger.query.selection import (
     conditions,
     matching_examples,
     metadata_columns,
     preferred_metadata,
+    visits_of,
     words,
 )
 from gradledger.query.timeline import at_least_one
@@ -51,13 +53,13 @@ def examples(
     names = preferred_metadata(records)
     fields = "".join(f", x.{quote(name)}" for name in names)
     rows = records.ask(
-        f'SELECT x.example, d.verdict, d."class", d.profile{fields}, coalesce(v.visits, 0) '
+        f'SELECT x.example, d.verdict, d."class", d.profile{fields} '
         f"FROM (SELECT * FROM examples x WHERE {sql} ORDER BY example "
         f"LIMIT {int(top)} OFFSET {int(skip)}) x LEFT JOIN decisions d USING (decision) "
-        "LEFT JOIN (SELECT example, count(*) AS visits FROM visits GROUP BY 1) v USING (example) "
         "ORDER BY x.example",
         values,
     )
+    counts = visits_of(records, [row[0] for row in rows])
     columns = (
         Column("example", "example", "integer"),
         Column("verdict", "verdict"),
@@ -66,13 +68,14 @@ def examples(
         *(Column(name, name) for name in names),
         Column("visits", "visits", "integer"),
     )
+    counted = tuple((*row, counts.get(row[0], 0)) for row in rows)
     chosen = words(where) if where else "all"
     return Answer(
         question="examples",
         title=f"Examples: {chosen}" + (f', with "{search}"' if search else ""),
         kind="accounting",
         facts={"examples": total},
-        tables=(Table("examples", f"{total} examples", columns, tuple(map(tuple, rows))),),
+        tables=(Table("examples", f"{total} examples", columns, counted),),
     )
 
 

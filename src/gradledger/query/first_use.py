@@ -18,7 +18,7 @@ from gradledger.query.selection import (
     words,
 )
 from gradledger.query.stored_states import read_state_record, state_folder, stored_steps
-from gradledger.query.touch import TOTAL, touches
+from gradledger.query.touch import TOTAL, first_steps
 from gradledger.schema import GroupRecord
 
 
@@ -57,11 +57,11 @@ def first_use(records: Records, where: Mapping[str, Any]) -> Answer:
     for group in sorted(matched.groups, key=lambda group: (group.block_index, group.group)):
         units.setdefault(group.block, []).append(group)
     members = {name: [group.group for group in groups] for name, groups in units.items()}
-    found, _ = touches(scope, where, members, span.stop - span.start + 1)
+    found = first_steps(scope, where, members)
     profiles = profiles_of(scope, where)
     is_measured = bool(columns_of(scope, "visits", "gnorm"))
     rows = tuple(
-        (name, found[name].first, weights_in_words(records, groups, profiles))
+        (name, found[name], weights_in_words(records, groups, profiles))
         for name, groups in units.items()
     )
     columns = (
@@ -73,7 +73,7 @@ def first_use(records: Records, where: Mapping[str, Any]) -> Answer:
         "examples that match": num_examples,
         "visits": int(visits),
         "first visit": f"step {first_visit}" if visits else "none: never presented",
-        "first step in which they acted": found[TOTAL].first if is_measured else None,
+        "first step in which they acted": found[TOTAL] if is_measured else None,
         **_clean(records, first_visit if visits else None),
     }
     return Answer(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from gradledger.query.answer import Answer, Column, Table
-from gradledger.query.records import Records, rows_of
+from gradledger.query.records import Records
+from gradledger.query.relations import rows_of
 from gradledger.schema import Resume
 from gradledger.segment import orphan_folder, read_append_log, segment_files
 

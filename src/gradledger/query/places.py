@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gradledger.query.records import Records, quote, rows_of
+from gradledger.query.records import Records
+from gradledger.query.relations import quote, rows_of
 
 
 def places(

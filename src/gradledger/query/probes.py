@@ -9,7 +9,8 @@ from typing import Any, Final
 from gradledger.errors import QueryError
 from gradledger.query.measures import ValueSql, numbers
 from gradledger.query.names import Matched, Span, nearest
-from gradledger.query.records import Records, literal
+from gradledger.query.records import Records
+from gradledger.query.relations import literal
 
 #: Interval ends that a message lists.
 _NAMED: Final = 12

@@ -7,15 +7,16 @@ from typing import Any
 
 from gradledger.query.measures import Scope
 from gradledger.query.records import Records
-from gradledger.query.selection import conditions
+from gradledger.query.selection import brought_together, conditions
 from gradledger.schema import GroupRecord
 
 
 def profiles_of(scope: Scope, where: Mapping[str, Any]) -> list[str]:
     """Return the profiles under which the visits that match ``where`` acted, by name."""
     sql, values = conditions(scope.records, where, "v")
+    relation, _ = brought_together(scope.records, "visits", where)
     rows = scope.records.ask(
-        "SELECT DISTINCT d.profile FROM visits v JOIN decisions d USING (decision) "
+        f"SELECT DISTINCT d.profile FROM {relation} v JOIN decisions d USING (decision) "
         f"WHERE v.step BETWEEN ? AND ? AND {sql} ORDER BY 1",
         [scope.span.start, scope.span.stop, *values],
     )

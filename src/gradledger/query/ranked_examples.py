@@ -6,7 +6,8 @@ from typing import Any
 
 from gradledger.query.measures import numbers
 from gradledger.query.ranking import Ranked
-from gradledger.query.records import Records, quote
+from gradledger.query.records import Records
+from gradledger.query.relations import quote
 from gradledger.query.selection import preferred_metadata
 
 

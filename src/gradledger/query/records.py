@@ -18,37 +18,14 @@ import pyarrow as pa
 
 from gradledger.errors import QueryError
 from gradledger.query.documents import read_begin, read_end, read_profiles, read_resumes
+from gradledger.query.relations import RELATIONS, literal, selected, without_glob
 from gradledger.query.sorted_copies import COPIED, attach_copies, copies_name, write_copies
 from gradledger.schema import TABLES, Resume, RunBegin, RunEnd
 from gradledger.segment import ORPHANS
 
-#: Relation name of each table folder.
-RELATIONS: Final[dict[str, str]] = {
-    "decisions/examples": "examples",
-    "decisions/distinct": "decisions",
-    "decisions/truths": "truths",
-    "visits": "visits",
-    "steps": "steps",
-    "books": "books",
-    "displacement/visits": "displacement_visits",
-    "displacement/lines": "displacement_lines",
-    "probes/values": "probe_values",
-    "probes/visits": "probe_visits",
-    "probes/lines": "probe_lines",
-    "probes/intervals": "probe_intervals",
-}
-
-_SQL_TYPES: Final[dict[str, str]] = {
-    "int32": "INTEGER",
-    "int16": "SMALLINT",
-    "int64": "BIGINT",
-    "float32": "FLOAT",
-    "float64": "DOUBLE",
-    "string": "VARCHAR",
-    "label": "VARCHAR",
-    "digest": "BLOB",
-    "bool": "BOOLEAN",
-}
+#: Questions whose rows are kept while the run stands open, and rows of each, at most.
+_MAX_KEPT: Final = 200
+_MAX_KEPT_ROWS: Final = 5000
 
 #: Errors that say that a query is wrong, never that a file is.
 _OWN_MISTAKES = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)
@@ -67,6 +44,7 @@ class Records:
         resumes: Resumes of the run, in order.
         tables: What queries read besides the run, by name, while it stands here.
         copies: Folder of sorted copies; None where none are wanted.
+        kept: Rows of questions that many answers share, see ``ask_once``.
     """
 
     path: Path
@@ -77,6 +55,7 @@ class Records:
     resumes: tuple[Resume, ...] = ()
     tables: dict[str, pa.Table] = field(default_factory=dict, compare=False, repr=False)
     copies: Path | None = None
+    kept: dict[Any, list[tuple[Any, ...]]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -141,6 +120,28 @@ class Records:
         except duckdb.Error as error:
             raise damaged(self.path, error) from error
 
+    def ask_once(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return all rows of a query that many answers share; do not change them.
+
+        Records stay as they are while they stand open, so its rows are read once.
+
+        Args:
+            sql: As for ``ask``.
+            values: As for ``ask``.
+
+        Raises:
+            QueryError: Q102 where a table cannot be read.
+        """
+        key = (sql, tuple(values))
+        found = self.kept.get(key)
+        if found is None:
+            found = self.ask(sql, values)
+            if len(self.kept) >= _MAX_KEPT:
+                self.kept.clear()
+            if len(found) <= _MAX_KEPT_ROWS:
+                self.kept[key] = found
+        return found
+
     def close(self) -> None:
         """Close the connection; nothing on disk changes."""
         if "_connected" in self.__dict__:
@@ -191,17 +192,6 @@ def open_records(
     )
 
 
-def quote(name: str) -> str:
-    """Return a column name as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def rows_of(files: Sequence[Path]) -> str:
-    """Return Parquet files as an SQL relation."""
-    names = ", ".join(literal(_no_glob(str(file))) for file in files)
-    return f"read_parquet([{names}], union_by_name=true)"
-
-
 def damaged(path: Path, error: Exception) -> QueryError:
     """Return the error for tables that the engine cannot read."""
     return QueryError(
@@ -227,7 +217,7 @@ def write_sorted_copies(records: Records) -> Path:
     place = records.copies / copies_name(records.begin.run_id, records.files)
     folders = {relation: folder for folder, relation in RELATIONS.items()}
     sources = {
-        relation: _select(folders[relation], records.files[relation])
+        relation: selected(folders[relation], records.files[relation])
         for relation in COPIED
         if records.files[relation]
     }
@@ -251,13 +241,13 @@ def _connect(records: Records) -> tuple[duckdb.DuckDBPyConnection, tuple[str, ..
         sorted_relations = attach_copies(connection, place)
     connection.execute("SET preserve_insertion_order=true")
     # A name with brackets is checked as it is written in the query, then as it is on disk.
-    folders = {f"{records.path}/", f"{_no_glob(str(records.path))}/"}
+    folders = {f"{records.path}/", f"{without_glob(str(records.path))}/"}
     allowed = ", ".join(literal(folder) for folder in sorted(folders))
     connection.execute(f"SET allowed_directories=[{allowed}]")
     connection.execute("SET enable_external_access=false")
     connection.execute("SET lock_configuration=true")
     for folder, relation in RELATIONS.items():
-        connection.execute(f"CREATE VIEW {relation} AS {_select(folder, records.files[relation])}")
+        connection.execute(f"CREATE VIEW {relation} AS {selected(folder, records.files[relation])}")
     _check_columns(records, connection)
     return connection, sorted_relations
 
@@ -274,22 +264,3 @@ def _check_columns(records: Records, connection: duckdb.DuckDBPyConnection) -> N
                 where=str(records.path),
                 hint="restore the run from a copy",
             )
-
-
-def _select(folder: str, files: Sequence[Path]) -> str:
-    if files:
-        return f"SELECT * FROM {rows_of(files)}"
-    columns = ", ".join(
-        f"NULL::{_SQL_TYPES[kind]} AS {quote(name)}" for name, kind in TABLES[folder].items()
-    )
-    return f"SELECT {columns} WHERE false"
-
-
-def literal(value: str) -> str:
-    """Return text as an SQL literal, for names that a run holds and that cannot be bound."""
-    return "'" + value.replace("'", "''") + "'"
-
-
-def _no_glob(name: str) -> str:
-    """Escape characters that the engine would expand: a run may lie in a folder named ``a[1]``."""
-    return "".join(f"[{char}]" if char in "*?[" else char for char in name)

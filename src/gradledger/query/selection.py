@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from gradledger.errors import QueryError
 from gradledger.query.names import nearest
-from gradledger.query.records import Records, quote
+from gradledger.query.records import Records
+from gradledger.query.relations import quote
 from gradledger.query.sorted_copies import copy_of
 from gradledger.schema import EXAMPLES
 
@@ -140,12 +141,28 @@ def brought_together(records: Records, relation: str, where: Mapping[str, Any]) 
     if not named:
         return relation, ""
     sql, values = conditions(records, named, "x")
-    few, most = records.ask(f"SELECT count(*) FILTER ({sql}), count(*) FROM examples x", values)[0]
+    counted = f"SELECT count(*) FILTER ({sql}), count(*) FROM examples x"
+    few, most = records.ask_once(counted, values)[0]
     if few > max(_FEW_EXAMPLES, most * _FEW_PART):
         return relation, ""
     place = [*([] if relation == "visits" else ["interval"]), "step", "micro_batch", "position"]
     order = f"ORDER BY {', '.join(f'v.{name}' for name in place)}"
     return copy_of(relation) if relation in records.sorted_relations else relation, order
+
+
+def visits_of(records: Records, examples: Sequence[int]) -> dict[int, int]:
+    """Return how many visits each of these examples has; those without any are left out.
+
+    Args:
+        records: The run.
+        examples: Numbers; few.
+    """
+    relation = copy_of("visits") if "visits" in records.sorted_relations else "visits"
+    listed = ", ".join(str(int(number)) for number in examples) or "NULL"
+    rows = records.ask(
+        f"SELECT example, count(*) FROM {relation} WHERE example IN ({listed}) GROUP BY 1"
+    )
+    return {int(number): int(count) for number, count in rows}
 
 
 def _is_of_decision(name: str) -> bool:
@@ -159,7 +176,8 @@ def matching_examples(records: Records, where: Mapping[str, Any]) -> int:
         QueryError: Q105 unknown column; Q108 where neither an example nor a visit matches.
     """
     sql, values = conditions(records, where, "x")
-    count = int(records.ask(f"SELECT count(*) FROM examples x WHERE {sql}", values)[0][0])
+    counted = f"SELECT count(*) FROM examples x WHERE {sql}"
+    count = int(records.ask_once(counted, values)[0][0])
     if count:
         return count
     # A later decision may cover visits without being the one stored with the example.

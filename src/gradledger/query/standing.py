@@ -18,7 +18,7 @@ def standing_notes(records: Records, matched: Matched, span: Span) -> list[str]:
         more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
         notes.append(f"without per-example capture here: {', '.join(missing[:_NAMED])}{more}")
     bounds = [span.start, span.stop]
-    coupled = records.ask(
+    coupled = records.ask_once(
         "SELECT count(*) FROM steps WHERE coupled AND step BETWEEN ? AND ?", bounds
     )[0][0]
     if coupled:
@@ -28,7 +28,7 @@ def standing_notes(records: Records, matched: Matched, span: Span) -> list[str]:
         )
     groups = ", ".join(str(number) for number in matched.numbers) or "NULL"
     verdicts = dict(
-        records.ask(
+        records.ask_once(
             f'SELECT verdict, count(*) FROM books WHERE "group" IN ({groups}) '
             "AND step BETWEEN ? AND ? GROUP BY verdict",
             bounds,

@@ -41,7 +41,8 @@ def steps(records: Records, start: int | None = None, stop: int | None = None) -
                        / nullif(sum(delta_norm * delta_norm) FILTER ({USABLE}), 0) AS share,
                    max(CASE WHEN isfinite(residual_ratio) THEN residual_ratio END) AS residual,
                    max(learning_rate) AS learning_rate, min(clip) AS clip
-            FROM books WHERE "group" IN ({numbers(matched.numbers)}) GROUP BY step
+            FROM books WHERE "group" IN ({numbers(matched.numbers)}) AND step BETWEEN ? AND ?
+            GROUP BY step
         )
         SELECT s.step, s.visits, s.loss, b.learning_rate, b.clip, b.delta_norm, b.share, b.residual,
                1000 * s.wall_seconds, 100 * s.record_seconds / nullif(s.wall_seconds, 0),
@@ -52,7 +53,7 @@ def steps(records: Records, start: int | None = None, stop: int | None = None) -
                s.verdict
         FROM steps s LEFT JOIN b USING (step) WHERE s.step BETWEEN ? AND ? ORDER BY s.step
         """,
-        [span.start, span.stop],
+        [span.start, span.stop] * 2,
     )
     return Answer(
         question="steps",

@@ -123,6 +123,36 @@ def touches(
     return in_units, in_time
 
 
+def first_steps(scope: Scope, where: Mapping[str, Any], units: Units) -> dict[str, int | None]:
+    """Return the first step in which the visits that match acted on each unit, and on any group.
+
+    Args:
+        scope: Groups and steps.
+        where: Filters, see ``selection.conditions``.
+        units: What is looked at together.
+
+    Returns:
+        Unit, or ``TOTAL`` -> step; None where no visit had a gradient other than zero there.
+    """
+    every = {**units, TOTAL: scope.matched.numbers}
+    sql, values = conditions(scope.records, where, "v")
+    relation, _ = brought_together(scope.records, "visits", where)
+    normed = columns_of(scope, "visits", "gnorm")
+    acted = {
+        g: f"(isfinite(v.gnorm_{g}) AND v.gnorm_{g}::DOUBLE * v.gnorm_{g} > 0)" for g in normed
+    }
+    firsts = [
+        f"min(v.step) FILTER ({' OR '.join(acted[g] for g in groups if g in acted) or 'false'})"
+        for groups in every.values()
+    ]
+    row = scope.records.ask(
+        f"SELECT {', '.join(firsts)} FROM {relation} v WHERE v.step BETWEEN ? AND ? "
+        f"AND v.step IN (SELECT step FROM books) AND {sql}",
+        [scope.span.start, scope.span.stop, *values],
+    )[0]
+    return dict(zip(every, row, strict=True))
+
+
 def _visit_query(
     scope: Scope, where: Mapping[str, Any], units: Units, width: int
 ) -> tuple[str, list[Any]]:
@@ -192,7 +222,7 @@ def _unpack(units: Units, row: Sequence[Any]) -> dict[str, Touch]:
 
 def _energy_wholes(scope: Scope, width: int) -> dict[tuple[int, int], float]:
     """Return (piece of time, group) -> sum of |delta|^2."""
-    rows = scope.records.ask(
+    rows = scope.records.ask_once(
         f'SELECT (step - {scope.span.start}) // {width}, "group", sum(delta_norm * delta_norm) '
         f'FROM books WHERE {USABLE} AND "group" IN ({numbers(scope.matched.numbers)}) '
         "AND step BETWEEN ? AND ? GROUP BY 1, 2 ORDER BY 1, 2",
@@ -226,7 +256,7 @@ def _displacement(
 
 def displacement_wholes(scope: Scope) -> dict[int, float]:
     """Return the squared norm of the displacement over the intervals of a scope, per group."""
-    rows = scope.records.ask(
+    rows = scope.records.ask_once(
         'SELECT "group", sum(sq) FROM (SELECT interval, "group", max(displacement_sq) AS sq '
         f"FROM displacement_lines l WHERE {settled_sql(scope, 'l')} GROUP BY 1, 2) GROUP BY 1"
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from gradledger.errors import InputError
 from gradledger.log import MANIFEST_NAME, Difference, check_manifest
-from gradledger.query.records import RELATIONS
+from gradledger.query.relations import RELATIONS
 from gradledger.report.evidence import Field, Figure, FileDigest, Grid, Section, SignedLog, Verdict
 from gradledger.report.reading import Reading, counted
 from gradledger.segment import cannot_read, read_json

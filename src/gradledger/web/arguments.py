@@ -25,16 +25,20 @@ class Arguments:
     items: tuple[tuple[str, str], ...] = ()
 
     @staticmethod
-    def of(items: Iterable[tuple[str, str]]) -> Arguments:
+    def of(items: Iterable[tuple[str, str]], longest: int = _LONGEST) -> Arguments:
         """Return arguments without the empty ones, which say nothing.
+
+        Args:
+            items: Names and texts.
+            longest: Characters of a text, at most.
 
         Raises:
             WebError: W107 a text that is too long.
         """
         kept = tuple((name, text) for name, text in items if text != "")
         for name, text in kept:
-            if len(text) > _LONGEST:
-                raise _unreadable(name, f"{len(text)} characters", f"at most {_LONGEST}")
+            if len(text) > longest:
+                raise _unreadable(name, f"{len(text)} characters", f"at most {longest}")
         return Arguments(kept)
 
     def text(self, name: str, otherwise: str | None = None) -> str | None:

@@ -55,6 +55,7 @@ class Contents:
         self.folders = tuple(folder.resolve() for folder in folders)
         self._lock = threading.Lock()
         self._members: dict[str, list[Path]] | None = None
+        self._latest: tuple[Any, tuple[str, str, bool] | None] = (None, None)
 
     def find(self, metadata: Mapping[str, Any]) -> Content:
         """Return the content of an example.
@@ -71,7 +72,11 @@ class Contents:
         if not self.folders:
             return Content("", "no folder of contents was given: gradledger serve --content FOLDER")
         digests = {str(metadata[name]) for name in _DIGESTS if metadata.get(name)}
-        found = self._read(path, digests)
+        # Examples of one file often follow each other.
+        latest, found = self._latest
+        if latest != (path, digests):
+            found = self._read(path, digests)
+            self._latest = ((path, digests), found)
         if found is None:
             return Content("", f"no file {path} with the recorded digest in the folders given")
         content, place, is_checked = found

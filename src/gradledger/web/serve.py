@@ -12,6 +12,7 @@ from typing import Final
 import uvicorn
 
 from gradledger.errors import WebError
+from gradledger.web.anchors import Anchors
 from gradledger.web.content import Contents
 from gradledger.web.desk import Desk
 from gradledger.web.guard import new_token
@@ -37,6 +38,9 @@ class Settings:
         trust_entry: Whether training loops that runs name may be imported by replays.
         entry_arguments: In place of recorded arguments of these loops.
         token: Token of the address; a new one by default.
+        keys: Verifier keys that logs must be signed by, as text or in files.
+        quorum: File that says which witnesses must have cosigned.
+        witnesses: Folders or URLs of witnesses that verification asks.
     """
 
     folder: Path
@@ -48,6 +52,9 @@ class Settings:
     trust_entry: bool = False
     entry_arguments: dict[str, str] = field(default_factory=dict)
     token: str = ""
+    keys: Sequence[str] = ()
+    quorum: Path | None = None
+    witnesses: Sequence[str] = ()
 
 
 def make_site(settings: Settings) -> Site:
@@ -55,6 +62,7 @@ def make_site(settings: Settings) -> Site:
 
     Raises:
         WebError: W102 where the folder is none.
+        LogError: L101 a key, L151 the quorum file.
     """
     folder = settings.folder.expanduser()
     if not folder.is_dir():
@@ -73,6 +81,7 @@ def make_site(settings: Settings) -> Site:
         Contents([place.expanduser() for place in settings.content]),
         settings.trust_entry,
         dict(settings.entry_arguments),
+        Anchors.read(settings.keys, settings.quorum, settings.witnesses),
     )
 
 

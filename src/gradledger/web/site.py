@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 from gradledger import __version__
 from gradledger.errors import GradledgerError, WebError
 from gradledger.query import inert
+from gradledger.web.anchors import Anchors
 from gradledger.web.arguments import Arguments
 from gradledger.web.content import Contents
 from gradledger.web.context import Context
@@ -38,6 +40,11 @@ _BUSY: Final = frozenset({"W111"})
 #: Characters of a title or sentence on a page, at most.
 _LONGEST_LINE: Final = 600
 
+#: Part of the time between two looks at a live page for which readers share one, and how many
+#: such pages are known.
+_SHARED_PART: Final = 0.5
+_MAX_LIVE: Final = 500
+
 #: Longest form that is read.
 _FORM_BYTES: Final = 65_536
 _FORMS: Final[dict[str, str]] = {"json": "application/json", "csv": "text/csv; charset=utf-8"}
@@ -53,6 +60,7 @@ class Site:
         contents: Where contents of examples are looked for.
         trust_entry: Whether training loops that runs name may be imported.
         entry_arguments: In place of recorded arguments of these loops.
+        anchors: What trust in logs rests on.
     """
 
     desk: Desk
@@ -60,6 +68,7 @@ class Site:
     contents: Contents
     trust_entry: bool = False
     entry_arguments: dict[str, str] = field(default_factory=dict)
+    anchors: Anchors = field(default_factory=Anchors)
 
 
 def make_app(site: Site, token: str, hosts: frozenset[str] = frozenset()) -> Application:
@@ -88,6 +97,7 @@ class _Pens:
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self._live: dict[tuple[Any, ...], float] = {}
         self._templates = Environment(
             loader=FileSystemLoader(_HERE / "templates"),
             autoescape=True,
@@ -124,7 +134,7 @@ class _Pens:
                     "W107", observed="a longer form", expected=f"at most {_FORM_BYTES} bytes"
                 )
         items = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
-        context = Context(self._site, run, name, Arguments.of(items))
+        context = Context(self._site, run, name, Arguments.of(items, _FORM_BYTES))
         return RedirectResponse(await run_in_threadpool(begin, context), 303)
 
     async def _page(self, request: Request, run: str, asked: str) -> Response:
@@ -134,7 +144,7 @@ class _Pens:
             raise _no_page(asked)
         arguments = Arguments.of(request.query_params.multi_items())
         context = Context(self._site, run, name, arguments)
-        body, kind = await run_in_threadpool(self._written, make, context, form)
+        body, kind = await run_in_threadpool(self._shared, make, context, form)
         if isinstance(body, Response):
             return body
         tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
@@ -145,18 +155,42 @@ class _Pens:
             headers["content-disposition"] = f'attachment; filename="{name}.csv"'
         return Response(body, media_type=kind, headers=headers)
 
+    def _shared(
+        self, make: Callable[[Context], Page | Response], context: Context, form: str
+    ) -> tuple[Any, str]:
+        """Return what is written; many who follow the same live page share one for a moment."""
+        key = ("page", context.run, context.name, form, context.arguments)
+        seconds = self._live.get(key)
+        if seconds is None:
+            return self._written(make, context, form)
+        moment = int(time.monotonic() / seconds)
+        found: tuple[Any, str] = self._site.desk.once(
+            (*key, moment), lambda: self._written(make, context, form)
+        )
+        return found
+
     def _written(
         self, make: Callable[[Context], Page | Response], context: Context, form: str
     ) -> tuple[Any, str]:
         page = make(context)
         if isinstance(page, Response):
             return page, ""
+        self._follow(("page", context.run, context.name, form, context.arguments), page)
         if form == "json":
             return as_json(page, context.here()), _FORMS["json"]
         if form == "csv":
             named = context.arguments
             return as_csv(page, named.text("answer"), named.text("table")), _FORMS["csv"]
         return self._html(page, context).encode(), "text/html; charset=utf-8"
+
+    def _follow(self, key: tuple[Any, ...], page: Page) -> None:
+        """Note for how long a live page may be shared; others are always made anew."""
+        if not page.live_seconds:
+            self._live.pop(key, None)
+            return
+        if len(self._live) > _MAX_LIVE:
+            self._live.clear()
+        self._live[key] = page.live_seconds * _SHARED_PART
 
     def _html(self, page: Page, context: Context) -> str:
         place = context.path(context.name) if context.run else f"/{context.name}"

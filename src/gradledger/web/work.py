@@ -50,6 +50,15 @@ class Piece:
     result: Mapping[str, Any] | None = None
     problem: str = ""
 
+    @property
+    def moment(self) -> str:
+        """When it was started, as a reader writes it."""
+        day, _, time = self.number.partition("T")
+        if not (len(day) == len("20260101") and time[:6].isdigit()):
+            return ""
+        date = f"{day[:4]}-{day[4:6]}-{day[6:8]}"
+        return f"{date} {time[:2]}:{time[2:4]}:{time[4:6]} UTC"
+
 
 class Work:
     """Starts work and tells how far it is.
@@ -69,7 +78,7 @@ class Work:
         """Start a piece of work, or find the one that is under way with the same request.
 
         Args:
-            kind: ``whatif``, ``report`` or ``verify``.
+            kind: ``whatif``, ``behaviour``, ``behind``, ``report`` or ``verify``.
             run_dir: The run.
             arguments: Of the ledger's method of that name.
 

@@ -1,6 +1,6 @@
 """One file per page; the navigation lists those of a run in this order."""
 
-from gradledger.web.pages.behaviour import behaviour
+from gradledger.web.pages.behaviour import behaviour, start_behaviour
 from gradledger.web.pages.books import books
 from gradledger.web.pages.capability import capability
 from gradledger.web.pages.compare import compare
@@ -43,4 +43,9 @@ RUN_PAGES = {
 }
 
 #: Forms that start work: name of the page -> what starts it and returns where to go.
-STARTS = {"whatif": start_whatif, "report": start_report, "verify": start_verify}
+STARTS = {
+    "whatif": start_whatif,
+    "behaviour": start_behaviour,
+    "report": start_report,
+    "verify": start_verify,
+}

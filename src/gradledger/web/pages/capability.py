@@ -108,6 +108,10 @@ def _sections(context: Context, name: str, answer: Answer, admitted: Answer) -> 
                 paged=lambda turned: context.here(page=turned),
             ),
             lead="negative nats lowered the loss, that is, taught the behaviour",
+            links=(
+                ("the derivative through the run", context.link("behaviour", name=name)),
+                ("what if some of them were removed", context.link("whatif")),
+            ),
         ),
         section(
             admitted,

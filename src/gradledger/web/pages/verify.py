@@ -1,11 +1,16 @@
-"""Verification: findings, the log's checkpoint, and who signs and witnesses it."""
+"""Verification: findings, who signs and witnesses the log, and every checkpoint of it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+from gradledger.errors import GradledgerError
 from gradledger.query import Answer, Column, Table
+from gradledger.web.anchors import Anchors
 from gradledger.web.context import Context
-from gradledger.web.page import Fact, Form, Page, Section
-from gradledger.web.show import section
+from gradledger.web.page import Control, Fact, Form, Page, Section
+from gradledger.web.show import facts, section
 from gradledger.web.work import Piece
 
 _COLUMNS = (
@@ -16,30 +21,30 @@ _COLUMNS = (
     Column("observed", "observed", wraps=True),
     Column("expected", "expected", wraps=True),
 )
+_UNDER_WAY = frozenset({"waiting", "running"})
 
 
 def verify(context: Context) -> Page:
-    """Return the latest verification of the run, and the form that starts another."""
+    """Return the latest verification of the run, its signatures, and the form that starts one."""
     place = context.site.desk.place(context.run)
     pieces = context.site.work.pieces(place, "verify")
-    info = context.ask("info")
+    anchors = _anchors(context)
     latest = pieces[0] if pieces else None
-    is_live = latest is not None and latest.state in {"waiting", "running"}
-    start = Form(
-        context.path("verify"),
-        (),
-        "Verify again" if pieces else "Verify now",
-        "post",
-        note="recomputes digests, root hashes, sums and decisions; executes nothing",
-    )
-    parts = [_state(latest, start), _log(context, str(info.facts["log"]))]
-    answers: dict[str, Answer] = {"info": info}
+    is_live = latest is not None and latest.state in _UNDER_WAY
+    parts = [_state(latest, _start(context, is_again=bool(pieces)))]
+    answers: dict[str, Answer] = {}
     if latest is not None and latest.result is not None:
-        found = _findings(latest)
-        answers = {"verify": found, "info": info}
-        parts.insert(
-            1, section(found, look=context.look("findings", "verify"), is_live=True, notes=True)
+        answers["verify"] = found = _findings(latest)
+        parts.append(
+            section(found, look=context.look("findings", "verify"), is_live=True, notes=True)
         )
+    signed = _signed(context, anchors)
+    if isinstance(signed, Section):
+        parts.append(signed)
+    else:
+        answers["signatures"] = signed
+        parts += _log(context, signed, anchors)
+    answers["info"] = context.ask("info")
     orphans = context.ask("orphans")
     parts.append(
         section(
@@ -51,12 +56,18 @@ def verify(context: Context) -> Page:
             is_half=True,
         )
     )
+    options: dict[str, Any] = {
+        "key": list(anchors.keys),
+        "quorum": "FILE" if anchors.quorum else None,
+        "witness": list(anchors.witnesses),
+    }
     return Page(
         name="verify",
         title="Verification",
         lead="is anything missing, altered, reordered or unexplained?",
         sections=tuple(parts),
-        commands=(context.command("verify"),),
+        form=_form(context),
+        commands=(context.command("verify", **options),),
         answers=answers,
         extra={"report": dict(latest.result) if latest and latest.result else None},
         live_seconds=1.0 if is_live else 0.0,
@@ -65,9 +76,59 @@ def verify(context: Context) -> Page:
 
 def start_verify(context: Context) -> str:
     """Start a verification and return the address of its page."""
-    site = context.site
-    site.work.start("verify", site.desk.place(context.run), {})
-    return context.path("verify")
+    site, anchors = context.site, _anchors(context)
+    asked = {
+        "keys": list(anchors.keys),
+        "quorum": anchors.quorum,
+        "witness": list(anchors.witnesses),
+    }
+    site.work.start("verify", site.desk.place(context.run), asked)
+    return context.here()
+
+
+def _anchors(context: Context) -> Anchors:
+    """Return the keys and the quorum of the address beside those that the server was given."""
+    keys = [line.strip() for text in context.arguments.many("key") for line in text.splitlines()]
+    quorum = context.arguments.text("quorum", "") or ""
+    # Browsers send line ends of their own.
+    quorum = quorum.replace("\r\n", "\n")
+    return context.site.anchors.with_these([key for key in keys if key], quorum)
+
+
+def _form(context: Context) -> Form:
+    given = context.arguments
+    return Form(
+        context.path("verify"),
+        (
+            Control(
+                "key",
+                "verifier keys from elsewhere, one per line",
+                "lines",
+                "\n".join(given.many("key")),
+                hint="NAME+ID+KEY, as key show prints it",
+            ),
+            Control(
+                "quorum",
+                "quorum of witnesses",
+                "lines",
+                given.text("quorum", "") or "",
+                hint="witness a VKEY / group g 1 a b / quorum g",
+            ),
+        ),
+        "Check signatures",
+        note="nothing that lies in a run can vouch for it: keys and quorum come from their owners",
+    )
+
+
+def _start(context: Context, *, is_again: bool) -> Form:
+    kept = [item for item in context.arguments.items if item[0] in {"key", "quorum"}]
+    return Form(
+        context.path("verify"),
+        tuple(Control(name, "", "hidden", text) for name, text in kept),
+        "Verify again" if is_again else "Verify now",
+        "post",
+        note="recomputes digests, root hashes, sums and decisions; executes nothing",
+    )
 
 
 def _state(latest: Piece | None, start: Form) -> Section:
@@ -80,7 +141,7 @@ def _state(latest: Piece | None, start: Form) -> Section:
             forms=(start,),
             is_live=True,
         )
-    if latest.state in {"waiting", "running"}:
+    if latest.state in _UNDER_WAY:
         return Section(
             "state", "Verifying", lead="every file is read again", is_live=True, progress=(0, 0)
         )
@@ -96,15 +157,14 @@ def _state(latest: Piece | None, start: Form) -> Section:
     result = latest.result
     facts = (
         Fact("result", str(result["in_words"]), tone="good" if result["clean"] else "bad"),
-        Fact("origin of the log", str(result["origin"]) or "-"),
+        Fact("at", latest.moment),
+        Fact("with", _with(latest)),
         Fact("leaves under the checkpoint", str(result["leaves"])),
-        Fact("root hash", str(result["root_hash"]) or "-"),
         Fact("signed by", ", ".join(result["signed_by"]) or "nobody"),
     )
-    title = "Clean" if result["clean"] else "Something is not as recorded"
     return Section(
         "state",
-        title,
+        "Clean" if result["clean"] else "Something is not as recorded",
         facts=facts,
         tone="good" if result["clean"] else "bad",
         forms=(start,),
@@ -112,23 +172,62 @@ def _state(latest: Piece | None, start: Form) -> Section:
     )
 
 
-def _log(context: Context, words: str) -> Section:
-    """Return checkpoint and cosignatures as they lie in the run."""
-    place = context.site.desk.place(context.run) / "log" / "checkpoint"
-    text = place.read_text(encoding="utf-8", errors="replace")[:20_000] if place.is_file() else None
-    return Section(
-        "log",
-        "Checkpoint and witnesses",
-        lead=words,
-        text=text,
-        is_half=True,
-        notes=(
-            "each line after the empty one is a signature: of the log's own key, or of a witness",
-            "keys from elsewhere, and folders of witnesses, are given on the command line",
+def _with(piece: Piece) -> str:
+    """Return in words what a verification rested on besides the run."""
+    asked = piece.request["arguments"]
+    parts = [f"{len(asked['keys'])} keys"] if asked.get("keys") else []
+    parts += ["a quorum"] if asked.get("quorum") else []
+    parts += [f"{len(asked['witness'])} witnesses"] if asked.get("witness") else []
+    return ", ".join(parts) or "nothing from elsewhere"
+
+
+def _signed(context: Context, anchors: Anchors) -> Answer | Section:
+    """Return the signatures of the log, or why they cannot be read: that is a finding too."""
+    try:
+        return context.ledger.signatures(anchors.keys, quorum=anchors.policy)
+    except GradledgerError as error:
+        return Section(
+            "log",
+            "The log cannot be read",
+            lead=f"{error.code}: {error.observed}; expected {error.expected}.",
+            tone="bad",
         )
-        if text
-        else (),
+
+
+def _log(context: Context, signed: Answer, anchors: Anchors) -> list[Section]:
+    """Return checkpoint, signatures, known keys, witnesses that are asked, and the history."""
+    head = Section(
+        "log",
+        "The log's last checkpoint",
+        mark="exact",
+        facts=facts(signed),
+        tone="bad" if signed.findings else "",
+        text=_as_stored(context),
+        is_half=True,
+        notes=signed.notes,
     )
+    if anchors.is_empty:
+        head = replace(
+            head,
+            lead="No key from elsewhere was given: signatures are tried with the log's own keys.",
+        )
+    parts = [
+        section(
+            signed,
+            name,
+            is_half=name != "checkpoints",
+            look=context.look(name, "signatures", also=("root", "key")),
+        )
+        for name in ("signatures", "keys", "checkpoints")
+    ]
+    if anchors.witnesses:
+        parts[0] = replace(parts[0], lead="Verification also asks: " + ", ".join(anchors.witnesses))
+    return [head, *parts]
+
+
+def _as_stored(context: Context) -> str | None:
+    place = context.site.desk.place(context.run) / "log" / "checkpoint"
+    return place.read_text(encoding="utf-8", errors="replace")[:20_000] if place.is_file() else None
 
 
 def _findings(piece: Piece) -> Answer:
