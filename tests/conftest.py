@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parents[1]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -18,6 +24,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not torch.cuda.is_available():
         for item in device_tests:
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture(scope="session")
+def demonstration(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Run the smallest demonstration once, in an empty folder; return the folder and its output.
+
+    Whoever changes what lies there works on a copy.
+    """
+    folder = tmp_path_factory.mktemp("demo")
+    (folder / ".cache").symlink_to(ROOT / ".cache")
+    answer = subprocess.run(
+        [sys.executable, "-m", "gradledger.cli.main", "demo", "--size", "tiny"],
+        cwd=folder,
+        env={**os.environ, "NO_COLOR": "1", "OMP_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert answer.returncode == 0, answer.stdout[-2000:] + answer.stderr[-2000:]
+    return folder, answer.stdout
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,10 @@ from typing import Any
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from tally import TALLY, tell
+
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 RUN = "demo-tiny"
@@ -24,6 +28,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.e2e)
+
+
+def pytest_sessionfinish() -> None:
+    tell()
 
 
 @dataclass
@@ -48,6 +56,7 @@ class Watched:
     problems: list[str] = field(default_factory=list)
 
     def open(self, path: str) -> Any:
+        TALLY["pages"] += 1
         answer = self.page.goto(self.base + path)
         self.page.wait_for_function("document.documentElement.dataset.ready === 'yes'")
         return answer
@@ -57,22 +66,14 @@ class Watched:
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run the smallest demonstration, or take the folder that GRADLEDGER_DEMO names."""
+def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the smallest demonstration, or the folder that GRADLEDGER_DEMO names."""
     if os.environ.get("GRADLEDGER_DEMO"):
         return Path(os.environ["GRADLEDGER_DEMO"])
     folder = tmp_path_factory.mktemp("pages")
+    done, _ = request.getfixturevalue("demonstration")
+    shutil.copytree(done / "runs", folder / "runs")
     (folder / ".cache").symlink_to(ROOT / ".cache")
-    answer = subprocess.run(
-        [sys.executable, "-m", "gradledger.cli.main", "demo", "--size", "tiny"],
-        cwd=folder,
-        env={**os.environ, "NO_COLOR": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    assert answer.returncode == 0, answer.stdout[-2000:] + answer.stderr[-2000:]
     return folder
 
 
@@ -112,32 +113,54 @@ def browser() -> Iterator[Any]:
         opened.close()
 
 
-@pytest.fixture(params=["light", "dark"])
-def scheme(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
 def watch(browser: Any, served: Served, **options: Any) -> Watched:
     """Open a page that has the token, and note whatever goes wrong on it."""
     context = browser.new_context(viewport={"width": 1360, "height": 900}, **options)
     page = context.new_page()
     watched = Watched(page, served.base)
     page.on("console", lambda message: _note(watched, message))
-    page.on("pageerror", lambda error: watched.problems.append(f"error: {error}"))
+    page.on("pageerror", lambda error: _problem(watched, "console", f"error: {error}"))
     page.on("request", lambda request: _check_host(watched, request.url))
-    page.on("dialog", lambda dialog: watched.problems.append(f"dialog: {dialog.message}"))
+    page.on("dialog", lambda dialog: _problem(watched, "console", f"dialog: {dialog.message}"))
     page.goto(served.address)
     return watched
 
 
 def _note(watched: Watched, message: Any) -> None:
     if message.type in {"error", "warning"}:
-        watched.problems.append(f"console {message.type}: {message.text}")
+        _problem(watched, "console", f"console {message.type}: {message.text}")
 
 
 def _check_host(watched: Watched, url: str) -> None:
     if not url.startswith((watched.base, "data:", "blob:")):
-        watched.problems.append(f"request to {url}")
+        _problem(watched, "foreign", f"request to {url}")
+
+
+def _problem(watched: Watched, kind: str, words: str) -> None:
+    TALLY[kind] += 1
+    watched.problems.append(words)
+
+
+@pytest.fixture(scope="session")
+def windows(browser: Any, served: Served) -> Iterator[dict[str, Watched]]:
+    """One window each for light, dark, and without scripts: opened once, for every page."""
+    opened = {
+        "light": watch(browser, served, color_scheme="light"),
+        "dark": watch(browser, served, color_scheme="dark"),
+        "plain": watch(browser, served, java_script_enabled=False),
+    }
+    yield opened
+    for found in opened.values():
+        found.page.context.close()
+
+
+@pytest.fixture
+def shared(windows: dict[str, Watched]) -> Iterator[dict[str, Watched]]:
+    """The windows, watched for this test alone."""
+    for found in windows.values():
+        found.problems.clear()
+    yield windows
+    assert not [problem for found in windows.values() for problem in found.problems]
 
 
 @pytest.fixture

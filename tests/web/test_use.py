@@ -8,7 +8,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from axe import violations
 from conftest import RUN, serve, stop, wait_for, watch
+from tally import TALLY
 
 
 def test_the_first_tab_skips_to_the_content(watched) -> None:
@@ -101,7 +103,7 @@ def test_commands_of_a_page_give_its_figures(watched, demo: Path) -> None:
     assert shown[2].strip() in answer.stdout
 
 
-def test_from_the_start_to_what_a_removal_does_in_under_ten_clicks(watched) -> None:
+def test_from_the_start_to_what_a_removal_does_in_under_ten_clicks(watched, demo: Path) -> None:
     """Find the example that most shaped a probe, who admitted it, and what removing it does."""
     page, clicks = watched.page, 0
 
@@ -118,26 +120,57 @@ def test_from_the_start_to_what_a_removal_does_in_under_ten_clicks(watched) -> N
     assert "admit" in page.locator("#short").inner_text()
     assert "yes" in page.locator("#rules").inner_text()
     click(page.get_by_role("link", name="what if it were removed"))
+    assert "step 1" in page.locator("#plan").inner_text() or page.locator("#plan dd").count()
     click(page.get_by_role("button", name="Execute the run again"))
+    page.wait_for_selector("progress")
     page.wait_for_selector("#observations, #executed", timeout=240_000)
     page.wait_for_load_state()
     shown = page.locator("#observations").inner_text()
     assert "licence headers" in shown
     assert page.locator("#executed .badge.executed").count() >= 1
+    TALLY["clicks"] = clicks
     assert clicks < 10
-
-
-def test_progress_of_a_replay_is_shown_and_the_result_is_kept(watched, demo: Path) -> None:
-    watched.run("whatif?where=package=tqdm")
-    page = watched.page
-    page.get_by_role("button", name="Execute the run again").click()
-    page.wait_for_selector("progress")
-    page.wait_for_selector("#executed", timeout=240_000)
-    stored = list((demo / "runs" / f"{RUN}.replays").glob("*/result.json"))
-    assert stored
-    watched.run("whatif?where=package=tqdm")
+    # The result is kept: the address shows it, and nothing is offered to be executed again.
+    assert list((demo / "runs" / f"{RUN}.replays").glob("*/result.json"))
+    page.goto(page.url)
     assert page.locator("#executed").count() == 1
     assert page.get_by_role("button", name="Execute the run again").count() == 0
+
+
+def test_a_text_is_read_and_looked_for_in_contents(watched) -> None:
+    """Words of a file that was trained on: read by the final model, found again by its contents."""
+    page = watched.page
+    watched.run("example?example=100")
+    content = page.locator("#content pre").inner_text()
+    watched.run("behaviour")
+    page.get_by_label("text", exact=True).fill(content)
+    page.get_by_role("button", name="Read it").click()
+    page.wait_for_selector("#reading table", timeout=120_000)
+    page.wait_for_load_state()
+    assert page.locator("#reading .badge.exact").count() == 1
+    assert page.locator("#reading tbody tr").count() == len(content.rstrip("\n").split("\n"))
+    assert "100" in page.locator("#alike tbody tr").first.inner_text()
+    page.locator("#reading tbody tr").first.get_by_role("link").first.click()
+    page.wait_for_url("**span=0-**")
+    assert page.get_by_role("button", name="Differentiate the run").count() == 1
+    assert not violations(page)
+
+
+def test_another_policy_is_pasted_and_what_it_would_have_changed_is_told(watched) -> None:
+    watched.run("whatif")
+    page = watched.page
+    text = page.get_by_label("policy", exact=True).input_value()
+    assert "effect: admit" in text
+    stricter = text.replace('version: "1.0.0"', 'version: "9.9.9"').replace(
+        "effect: admit", "effect: deny", 1
+    )
+    page.get_by_label("policy", exact=True).fill(stricter)
+    page.get_by_role("button", name="Ask what it would have changed").click()
+    page.wait_for_url("**do=policy**")
+    assert "@9.9.9" in page.get_by_role("heading", level=1).inner_text()
+    assert "remove" in page.locator("#plan").inner_text()
+    assert 'version: "9.9.9"' in page.locator("#policy pre").inner_text()
+    assert page.get_by_role("button", name="Execute the run again").count() == 1
 
 
 def test_a_run_is_verified_from_its_page(watched) -> None:
@@ -145,6 +178,12 @@ def test_a_run_is_verified_from_its_page(watched) -> None:
     watched.page.get_by_role("button", name="Verify").click()
     watched.page.wait_for_selector("#findings", timeout=120_000)
     assert "V902" in watched.page.locator("#findings").inner_text()
+    assert "holds" in watched.page.locator("#signatures").inner_text()
+    key = watched.page.locator("#keys tbody tr td").last.inner_text()
+    watched.page.get_by_label("verifier keys from elsewhere").fill(key)
+    watched.page.get_by_role("button", name="Check signatures").click()
+    watched.page.wait_for_url("**key=**")
+    assert "given from elsewhere" in watched.page.locator("#signatures").inner_text()
     watched.run("overview")
     assert "clean" in watched.page.locator("#state").inner_text()
 

@@ -15,7 +15,8 @@ _HEAD = """# Command line
 
 `gradledger` asks a recorded run; it reads only and needs no torch, except that `demo` trains,
 `doctor` examines a script or a model, `replay` executes a run again, `whatif` and `influence` do
-so where no result is stored yet, `behaviour` reads texts with the final model, `forget` destroys a salt and adds to the log, and `states
+so where no result is stored yet, `behaviour` reads texts with the final model, `forget` destroys
+a salt and adds to the log, and `states
 --thin` removes states and says so there. Every command but `demo`, `doctor`, `check`, `forget`,
 `runs`, `serve` and those of `policy`, `key`, `witness` and `statement` is the method of the same
 name of what `gl.open` returns (`first-use` is `first_use`); those of `policy` are functions of

@@ -95,11 +95,11 @@ def _answer(
                 "signatures",
                 "Signatures of the last checkpoint",
                 (
-                    Column("name", "by"),
+                    Column("name", "by", wraps=True),
                     Column("kind", "kind"),
                     Column("key_id", "key id"),
                     Column("moment", "cosigned at"),
-                    Column("known", "key from"),
+                    Column("known", "key from", wraps=True),
                     Column("holds", "signature"),
                 ),
                 tuple(rows),
@@ -121,7 +121,7 @@ def _answer(
                 "Checkpoints: what the log published, the latest first",
                 (
                     Column("leaves", "leaves", "integer"),
-                    Column("root", "root hash"),
+                    Column("root", "root hash", wraps=True),
                     Column("signatures", "signatures", "integer"),
                     Column("problem", "problem", wraps=True),
                 ),

@@ -7,7 +7,7 @@ it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from gradledger.query.derivatives import (
 )
 from gradledger.query.measures import ValueSql
 from gradledger.query.names import allowed
+from gradledger.query.ranked_examples import example_columns
 from gradledger.query.ranking import ORDERS, Ranked, rank_values
 from gradledger.query.records import Records
 from gradledger.query.selection import key_of
@@ -89,7 +90,8 @@ def influence(
             ranked = rank_values(records, _SQL, key, max(1, int(top)), order)
         finally:
             del records.tables[_RELATION]
-        ranking = _ranking_table(by, ranked, order)
+        extra = example_columns(records, ranked) if by == "example" else {}
+        ranking = _ranking_table(by, ranked, order, extra)
     name, since = found.record["behaviour"], int(found.record.get("since", 0))
     tables = (ranking,) if by == "block" else (ranking, _units_table(records, found, "block"))
     return Answer(
@@ -218,9 +220,12 @@ def _arrow(found: StoredDerivatives) -> pa.Table:
     return pa.table({name: pa.array(value) for name, value in columns.items()})
 
 
-def _ranking_table(by: str, ranked: Ranked, order: str) -> Table:
+def _ranking_table(
+    by: str, ranked: Ranked, order: str, extra: Mapping[str, Sequence[Any]]
+) -> Table:
     rows = tuple(
-        (place + 1, row[0], row[1], -row[1], *row[2:6]) for place, row in enumerate(ranked.rows)
+        (place + 1, row[0], row[1], -row[1], *row[2:6], *(v[place] for v in extra.values()))
+        for place, row in enumerate(ranked.rows)
     )
     columns = (
         Column("rank", "#", "integer"),
@@ -231,6 +236,7 @@ def _ranking_table(by: str, ranked: Ranked, order: str) -> Table:
         Column("examples", "examples", "integer", in_text=by != "example"),
         Column("first_step", "first", "integer"),
         Column("last_step", "last", "integer"),
+        *(Column(name, name, in_text=False) for name in extra),
     )
     ordered = {"size": "by size", "signed": "by signed value"}.get(order, f"{order} only")
     title = f"Top {len(rows)} of {ranked.num_keys} by {by}, {ordered}"

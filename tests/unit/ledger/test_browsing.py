@@ -175,3 +175,35 @@ def test_runs_are_listed_with_the_damaged_ones(truth: Truth, tmp_path: Path) -> 
     assert rows["good"]["state"] == "closed"
     assert rows["bad"]["state"].startswith("damaged")
     assert list_runs(tmp_path).facts["damaged"] == 1
+
+
+def test_first_steps_are_those_of_what_it_changed(ledger) -> None:
+    """First use reads only norms of gradients; following reads everything: the same steps."""
+    for where in ({"class": "copyleft"}, {"source": "pkg:a"}, {"license": "MIT"}, {"example": 3}):
+        try:
+            followed = ledger.follow(where=where).table("where").records()
+        except QueryError:
+            continue
+        used = ledger.first_use(where=where)
+        first = {row["block"]: row["first_step"] for row in followed if row["block"] != "total"}
+        assert {row["block"]: row["first_step"] for row in used.rows} == first
+        total = next(row for row in followed if row["block"] == "total")
+        assert used.facts["first step in which they acted"] == total["first_step"]
+
+
+def test_a_plan_tells_what_executing_takes(ledger, truth: Truth) -> None:
+    found = [place for place, example in truth.example.items() if example == 3]
+    answer = ledger.plan({"remove": {"example": 3}})
+    (row,) = answer.rows
+    assert (row["examples"], row["visits"]) == (1, len(found))
+    assert row["first_step"] == min(step for step, _ in found)
+    assert answer.facts["first affected visit"] == f"step {row['first_step']}"
+    last = ledger.span[1]
+    held = ledger.plan({"remove": {"example": 3}, "steps": [last, last]})
+    assert held.rows[0]["visits"] == sum(step == last for step, _ in found)
+    several = ledger.plan({"remove": {"example": 3}}, {"reweight": {"example": 4}, "factor": 2.0})
+    assert [row["operation"] for row in several.rows] == ["remove", "reweight"]
+    nothing = ledger.plan({"remove": {}})
+    assert nothing.facts["steps to execute"] == last
+    with pytest.raises(QueryError, match="Q108"):
+        ledger.plan({"remove": {"example": 99}})

@@ -164,8 +164,8 @@ def _lines(context: Context, reading: Answer) -> Section:
         title="As the final model reads it, line by line",
         notes=True,
         is_live=True,
-        facts=facts(reading),
-        look=context.look("lines", "behaviour", link=lead, bars=("nats",)),
+        facts=facts(reading, ("written by", "pieces", "loss [nats]", "per piece [nats]")),
+        look=context.look("lines", "behaviour", link=lead, bars=("mean",), hide=("first", "last")),
         lead=f"below: pieces {span[0]} to {span[1]}"
         if span
         else "choose a line to ask what is behind it alone",
@@ -182,6 +182,7 @@ def _alike(context: Context, found: Answer) -> Section:
         lead="found by their contents: likeness is no cause, and a cause need not be alike",
         notes=True,
         is_half=True,
+        mark="",
         look=context.look("candidates", "alike", bars=("containment",)),
     )
 

@@ -15,6 +15,9 @@ from gradledger.web.work import Piece
 
 UNDER_WAY: Final = frozenset({"waiting", "running"})
 
+#: Columns of a ranking that tell which example a row is.
+EXAMPLE_NAMES: Final = ("path", "key", "url", "license", "licence", "class", "source")
+
 #: Parts of the model by which an influence can be ranked too.
 _UNIT_KEYS: Final = ("block", "group")
 
@@ -144,6 +147,7 @@ def _ranked(context: Context, answer: Answer, number: int) -> list[Section]:
             return context.link("whatif", where=f"example={row['example']}")
         return context.lead(column, value, row)
 
+    names = [column.name for column in answer.tables[0].columns]
     is_reliable = bool(answer.facts.get("reliable"))
     ranking = section(
         answer,
@@ -163,6 +167,8 @@ def _ranked(context: Context, answer: Answer, number: int) -> list[Section]:
             "behind",
             link=lead,
             bars=("influence", "words"),
+            hide=("verdict", "policy", *(("examples",) if "example" in names else ())),
+            also=EXAMPLE_NAMES,
             page=number,
             open_ended=True,
             paged=lambda turned: context.here(page=turned),

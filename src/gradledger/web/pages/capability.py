@@ -8,11 +8,10 @@ from gradledger.errors import QueryError
 from gradledger.query import ORDERS, Answer
 from gradledger.web.context import Context, choice
 from gradledger.web.page import Chart, Form, Page, Section
+from gradledger.web.pages.behind import EXAMPLE_NAMES
 from gradledger.web.show import PAGE_ROWS, facts, section
 
 _UNIT_KEYS: Final = ("block", "group")
-#: Columns of a ranking that tell which example a row is.
-_NAMES: Final = ("path", "key", "url", "license", "licence", "class", "source")
 
 
 def capability(context: Context) -> Page:
@@ -102,7 +101,7 @@ def _sections(context: Context, name: str, answer: Answer, admitted: Answer) -> 
                 "capability",
                 bars=("nats",),
                 hide=("examples", "verdict", "policy"),
-                also=_NAMES,
+                also=EXAMPLE_NAMES,
                 page=number,
                 open_ended=True,
                 paged=lambda turned: context.here(page=turned),

@@ -74,9 +74,7 @@ def example(context: Context) -> Page:
             look=context.look(
                 "metadata",
                 "describe",
-                link=lambda _, value, row: (
-                    context.lead(row["column"], value, row) if value == row["value"] else None
-                ),
+                link=lambda name, _, row: _kind(context, name, row),
             ),
         ),
     ]
@@ -175,7 +173,9 @@ def _used(context: Context, answers: dict[str, Answer]) -> list[Section]:
             title="Influence by block",
             notes=True,
             is_half=True,
-            look=context.look("where", "follow", bars=("displacement", "energy")),
+            look=context.look(
+                "where", "follow", bars=("displacement", "energy"), hide=("gradient_norm",)
+            ),
         ),
     ]
     if answers["effects"].rows:

@@ -33,7 +33,13 @@ def policies(context: Context) -> Page:
             notes=True,
             look=context.look("decisions", "decisions", bars=("visits",)),
         ),
-        section(decided, "reasons", title="Why", look=context.look("reasons", "decisions")),
+        section(
+            decided,
+            "reasons",
+            title="Why",
+            look=context.look("reasons", "decisions"),
+            links=(("what another policy would have changed", context.link("whatif")),),
+        ),
     ]
     parts += _texts(context)
     return Page(

@@ -38,6 +38,15 @@ def verify(context: Context) -> Page:
         parts.append(
             section(found, look=context.look("findings", "verify"), is_live=True, notes=True)
         )
+    parts.append(
+        Section(
+            "anchors",
+            "What trust rests on",
+            lead="Nothing that lies in a run can vouch for it: keys and quorum come from their "
+            "owners. They stay in the address, and verification uses them too.",
+            forms=(_form(context),),
+        )
+    )
     signed = _signed(context, anchors)
     if isinstance(signed, Section):
         parts.append(signed)
@@ -53,7 +62,6 @@ def verify(context: Context) -> Page:
             name="resumes",
             title="Resumes: where the run was cut off and went on",
             look=context.look(),
-            is_half=True,
         )
     )
     options: dict[str, Any] = {
@@ -66,7 +74,6 @@ def verify(context: Context) -> Page:
         title="Verification",
         lead="is anything missing, altered, reordered or unexplained?",
         sections=tuple(parts),
-        form=_form(context),
         commands=(context.command("verify", **options),),
         answers=answers,
         extra={"report": dict(latest.result) if latest and latest.result else None},
@@ -116,7 +123,6 @@ def _form(context: Context) -> Form:
             ),
         ),
         "Check signatures",
-        note="nothing that lies in a run can vouch for it: keys and quorum come from their owners",
     )
 
 
@@ -203,7 +209,6 @@ def _log(context: Context, signed: Answer, anchors: Anchors) -> list[Section]:
         facts=facts(signed),
         tone="bad" if signed.findings else "",
         text=_as_stored(context),
-        is_half=True,
         notes=signed.notes,
     )
     if anchors.is_empty:
@@ -211,12 +216,13 @@ def _log(context: Context, signed: Answer, anchors: Anchors) -> list[Section]:
             head,
             lead="No key from elsewhere was given: signatures are tried with the log's own keys.",
         )
+    odd = any(row["problem"] for row in signed.table("checkpoints").records())
+    hidden = () if odd else ("problem",)
     parts = [
         section(
             signed,
             name,
-            is_half=name != "checkpoints",
-            look=context.look(name, "signatures", also=("root", "key")),
+            look=context.look(name, "signatures", link=None, hide=hidden),
         )
         for name in ("signatures", "keys", "checkpoints")
     ]
