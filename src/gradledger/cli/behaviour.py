@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from gradledger.cli.capability import Key, Order, Top
+from gradledger.cli.influence import Since
 from gradledger.cli.loop import Settings, TrustEntry, entry_arguments
 from gradledger.cli.options import AsJson, RunDir
 from gradledger.cli.output import say, show
@@ -43,6 +44,7 @@ def behaviour(
     by: Key = "example",
     top: Top = 20,
     order: Order = "negative",
+    since: Since = 0,
     trust_entry: TrustEntry = False,
     settings: Settings = None,
     as_json: AsJson = False,
@@ -71,6 +73,7 @@ def behaviour(
                 by=by,
                 top=top,
                 order=order,
+                since=since,
                 progress=advance,
                 **loop,
             )

@@ -15,7 +15,7 @@ from gradledger.query import (
     influence,
     needed_derivatives,
     read_text,
-    stored_behaviours,
+    stored_derivatives,
     text_name,
 )
 
@@ -78,6 +78,7 @@ class Behaviours:
         trust_entry: bool = False,
         entry_arguments: Mapping[str, Any] | None = None,
         removals: int = 0,
+        since: int = 0,
         memory_bytes: int = 1 << 30,
         stored: bool = False,
         fresh: bool = False,
@@ -99,6 +100,7 @@ class Behaviours:
             trust_entry: Import the entry that the run names although it is not this package's own.
             entry_arguments: Take the place of recorded arguments of the entry.
             removals: Removals that are executed to see whether the derivative can be believed.
+            since: Ask only what came after this step, as in ``influence``.
             memory_bytes: What states of the run may take; others are computed again.
             stored: Only answer from what is stored.
             fresh: Compute again although derivatives are stored.
@@ -111,7 +113,7 @@ class Behaviours:
             InputError: The text is too short. Code I104.
         """
         name = text_name(text, span)
-        if not stored and (fresh or name not in stored_behaviours(self._records)):
+        if not stored and (fresh or stored_derivatives(self._records, name, since) is None):
             found = self._reading_loop(loop, trust_entry, entry_arguments)
             first, last = checked_span(span, len(found.language.pieces(text)))
             losses = found.language.losses(text)
@@ -120,10 +122,11 @@ class Behaviours:
                 found,
                 {name: lambda model: losses(model)[first : last + 1].mean()},
                 num_removals=removals,
+                since=since,
                 memory_bytes=memory_bytes,
                 progress=progress,
             )
-        derived = needed_derivatives(self._records, name)
+        derived = needed_derivatives(self._records, name, since)
         return influence(self._records, derived, by=by, top=top, order=order)
 
     def _reading_loop(self, given: Any, trust: bool, arguments: Mapping[str, Any] | None) -> Any:  # noqa: FBT001

@@ -9,7 +9,14 @@ from gradledger.errors import WebError
 from gradledger.query import Answer, answer_from_json, text_name
 from gradledger.web.context import Context
 from gradledger.web.page import Control, Form, Page, Section
-from gradledger.web.pages.behind import UNDER_WAY, behind, means, ranking_controls, start_behind
+from gradledger.web.pages.behind import (
+    UNDER_WAY,
+    behind,
+    means,
+    ranking_controls,
+    since_of,
+    start_behind,
+)
 from gradledger.web.show import facts, section
 from gradledger.web.work import Piece
 
@@ -85,12 +92,17 @@ def _derivative(context: Context, piece: Piece | None) -> tuple[str, dict[str, A
     """Return the behaviour that can be differentiated, and what the work is asked."""
     named = context.arguments.text("name")
     if named is not None:
-        return named, {"name": named, **means(context)}
+        return named, {"name": named, "since": since_of(context), **means(context)}
     if piece is None or not piece.result or piece.result["reading"] is None:
         return None
     text, span = str(piece.result["text"]), _span(context)
     listed = list(span) if span else None
-    return text_name(text, span), {"text": text, "span": listed, **means(context)}
+    return text_name(text, span), {
+        "text": text,
+        "span": listed,
+        "since": since_of(context),
+        **means(context),
+    }
 
 
 def _span(context: Context) -> tuple[int, int] | None:
@@ -222,14 +234,16 @@ def _starts(context: Context) -> list[Section]:
 def _commands(context: Context) -> tuple[str, ...]:
     named, asked, span = context.arguments.text("name"), _asked(context), _span(context)
     if named is not None:
-        return (context.command("influence", named),)
+        return (context.command("influence", named, since=since_of(context) or None),)
     if not asked:
         return (context.command("behaviour", text="FILE"), context.command("influence", "NAME"))
     given = {"prompt": asked["prompt"]} if "prompt" in asked else {"text": "FILE"}
     shown = f"{span[0]}:{span[1]}" if span else None
     return (
         context.command("behaviour", **given),
-        context.command("behaviour", **given, behind=True, span=shown),
+        context.command(
+            "behaviour", **given, behind=True, span=shown, since=since_of(context) or None
+        ),
     )
 
 

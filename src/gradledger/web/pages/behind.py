@@ -9,7 +9,7 @@ from typing import Any, Final
 from gradledger.errors import QueryError
 from gradledger.query import ORDERS, Answer, Column, Table
 from gradledger.web.context import Context, choice
-from gradledger.web.page import Control, Form, Section
+from gradledger.web.page import Control, Form, Option, Section
 from gradledger.web.show import PAGE_ROWS, facts, section
 from gradledger.web.work import Piece
 
@@ -53,7 +53,12 @@ def behind(
     number = given.number("page", 1, low=1, high=2000) or 1
     try:
         answer = context.ledger.influence(
-            name, by=by, order=order, top=number * PAGE_ROWS, stored=True
+            name,
+            by=by,
+            order=order,
+            top=number * PAGE_ROWS,
+            since=since_of(context),
+            stored=True,
         )
     except QueryError as error:
         if error.code != _NOT_COMPUTED:
@@ -76,13 +81,26 @@ def means(context: Context) -> dict[str, Any]:
     return {"trust_entry": site.trust_entry, "entry_arguments": site.entry_arguments or None}
 
 
-def ranking_controls(context: Context) -> tuple[Control, Control]:
-    """Return the choices of what is ranked, and in which order."""
+def ranking_controls(context: Context) -> tuple[Control, ...]:
+    """Return the choices of what is ranked, in which order, and of which steps."""
     order = context.arguments.choice("order", tuple(ORDERS), "negative")
+    chosen = since_of(context)
+    last = context.ledger.span[1] if context.ledger.span else 0
+    steps = [row["step"] for row in context.ask("states", check=False).rows if row["step"] < last]
+    options = tuple(
+        Option(str(step), f"step {step}" if step else "the opening", step == chosen)
+        for step in steps
+    )
     return (
         context.by_control("example", _UNIT_KEYS),
         choice("order", "order", tuple(ORDERS), order),
+        Control("since", "what came after", "choice", str(chosen), options),
     )
+
+
+def since_of(context: Context) -> int:
+    """Return the stored step after which examples are asked about; 0 for the whole run."""
+    return context.arguments.number("since", 0) or 0
 
 
 def _piece(context: Context, asked: Mapping[str, Any]) -> Piece | None:
@@ -109,7 +127,8 @@ def _missing(context: Context, piece: Piece | None) -> Section:
         (*kept, Control("start", "", "hidden", "behind")),
         "Differentiate the run",
         "post",
-        note="the run is executed forwards and backwards, and twice with other weights",
+        note="the run is executed forwards and backwards, and twice with other weights; fewer "
+        "steps after a stored state take less, and their derivative is the firmer",
     )
     has_failed = piece is not None and piece.state == "failed"
     return Section(
