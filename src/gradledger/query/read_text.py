@@ -111,16 +111,27 @@ def read_text(
 
 
 def _lines(pieces: Sequence[str], nats: Sequence[float]) -> tuple[tuple[object, ...], ...]:
-    """Join pieces to lines: a line ends with the piece that has its last line end."""
-    rows: list[tuple[object, ...]] = []
+    """Join pieces to lines; an empty line goes with the one before it."""
+    spans: list[tuple[int, int]] = []
     first = 0
     for place, piece in enumerate(pieces):
         if "\n" not in piece and place + 1 < len(pieces):
             continue
-        loss = math.fsum(nats[first : place + 1])
-        predicted = place + 1 - max(first, 1)
-        text = "".join(pieces[first : place + 1])
-        mean = loss / predicted if predicted else None
-        rows.append((len(rows) + 1, first, place, text.rstrip(), place + 1 - first, loss, mean))
+        is_empty = not "".join(pieces[first : place + 1]).strip()
+        if is_empty and spans:
+            spans[-1] = (spans[-1][0], place)
+        else:
+            spans.append((first, place))
         first = place + 1
-    return tuple(rows)
+    return tuple(_line(pieces, nats, number, span) for number, span in enumerate(spans, 1))
+
+
+def _line(
+    pieces: Sequence[str], nats: Sequence[float], number: int, span: tuple[int, int]
+) -> tuple[object, ...]:
+    first, last = span
+    loss = math.fsum(nats[first : last + 1])
+    predicted = last + 1 - max(first, 1)
+    mean = loss / predicted if predicted else None
+    text = "".join(pieces[first : last + 1]).rstrip()
+    return (number, first, last, text, last + 1 - first, loss, mean)
