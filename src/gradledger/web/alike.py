@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
 from gradledger.ledger import Ledger
 from gradledger.query import answer_to_json
+from gradledger.schema import EXAMPLES
 from gradledger.segment import read_table
 from gradledger.web.content import Contents
 
@@ -27,18 +27,33 @@ def alike(ledger: Ledger, contents: Contents, text: str) -> dict[str, Any]:
     Returns:
         ``alike``: the answer as JSON; or None, and ``not_alike``: why nothing was compared.
     """
-    texts, number = _texts(ledger, contents)
-    if number > _MOST_EXAMPLES:
-        return {"alike": None, "not_alike": f"{number} examples are too many to be read here"}
+    texts = _Texts(ledger, contents)
+    if len(texts.metadata) > _MOST_EXAMPLES:
+        return _nothing(f"{len(texts.metadata)} examples are too many to be read here")
     found = ledger.exclude(text=text, texts=texts, threshold=_THRESHOLD, top=_TOP)
-    seen = sum(bool(texts(example)) for example in range(min(number, 1)))
-    if not found.table("candidates").rows and not seen and not contents.folders:
-        return {"alike": None, "not_alike": "no folder of contents was given: --content FOLDER"}
-    return {"alike": answer_to_json(found), "not_alike": ""}
+    if texts.num_found:
+        return {"alike": answer_to_json(found), "not_alike": ""}
+    if contents.folders:
+        return _nothing("no content of an example was found in the folders given")
+    return _nothing("no folder of contents was given: gradledger serve --content FOLDER")
 
 
-def _texts(ledger: Ledger, contents: Contents) -> tuple[Callable[[int], str | None], int]:
-    """Return what gives the text of an example by number, and how many examples there are."""
-    rows = read_table(ledger.path, "decisions/examples").to_pylist()
-    metadata = {int(row["example"]): row for row in rows}
-    return lambda number: contents.find(metadata[number]).text or None, len(rows)
+class _Texts:
+    """Contents of examples by number, and how many of those asked for were found."""
+
+    def __init__(self, ledger: Ledger, contents: Contents) -> None:
+        table = read_table(ledger.path, "decisions/examples")
+        numbers = table["example"].to_pylist()
+        # Columns of the record itself, such as the commitment to a content, are no metadata.
+        rows = table.drop_columns([name for name in EXAMPLES if name in table.column_names])
+        self.metadata = dict(zip(numbers, rows.to_pylist(), strict=True))
+        self.num_found, self._contents = 0, contents
+
+    def __call__(self, example: int) -> str | None:
+        text = self._contents.find(self.metadata[example]).text
+        self.num_found += bool(text)
+        return text or None
+
+
+def _nothing(why: str) -> dict[str, Any]:
+    return {"alike": None, "not_alike": why}

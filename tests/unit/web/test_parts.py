@@ -12,6 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradledger.errors import WebError
+from gradledger.ledger import open_ledger
+from gradledger.query import answer_from_json
+from gradledger.web.alike import alike
 from gradledger.web.answers import Answers
 from gradledger.web.arguments import Arguments
 from gradledger.web.content import Contents
@@ -185,3 +188,20 @@ def test_a_request_that_was_written_is_json(site) -> None:
     for place in site.work.folder.iterdir():
         if (place / "request.json").exists():
             assert json.loads((place / "request.json").read_text())["kind"]
+
+
+def test_texts_are_compared_with_the_contents_of_examples(site, runs) -> None:
+    """Neither the commitment to a content nor other columns of the record are taken for a text."""
+    with open_ledger(runs / "first") as ledger:
+        nothing = alike(ledger, Contents(), "one two three four five six")
+        assert nothing["alike"] is None
+        assert "--content" in nothing["not_alike"]
+        row = ledger.describe(3).rows
+        path = next(item["value"] for item in row if item["column"] == "path")
+        folder = runs.parent / "contents"
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text("one two three four five six seven\n")
+        found = alike(ledger, Contents([folder]), "one two three four five six")
+    rows = answer_from_json(found["alike"]).table("candidates").records()
+    assert [item["example"] for item in rows] == [3]
+    assert rows[0]["containment"] == 1.0
