@@ -6,8 +6,7 @@ those that it was trained on; each begins with the last token of the one before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Final
 
 import torch
@@ -15,9 +14,9 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from gradledger.demo.canary import CANARY
-from gradledger.replay.loop import Written
 from gradledger.demo.sizes import WINDOW_TOKENS
 from gradledger.errors import InputError
+from gradledger.replay.loop import Read, Written
 
 #: What the models continue: two ways in which source files begin, and half of the canary.
 PROMPTS: Final[tuple[str, ...]] = (
@@ -77,49 +76,11 @@ def _writer(tokenizer: Tokenizer, prompt: str) -> Callable[[nn.Module], str]:
     return write
 
 
-@dataclass(frozen=True)
-class DemoLanguage:
-    """Texts as the model of a demonstration reads and writes them.
+def reader(tokenizer: Tokenizer) -> Read:
+    """Return what gives a text in tokens, and the loss of a model on each; not on the first."""
 
-    Attributes:
-        tokenizer: That of the run.
-    """
-
-    tokenizer: Tokenizer
-
-    def pieces(self, text: str) -> Sequence[str]:
-        """Return the text of every token."""
-        # A character of several bytes may be spread over tokens: it stands in the last of them.
-        ids, found, shown = self._ids(text), [], 0
-        for end in range(1, len(ids) + 1):
-            whole = str(self.tokenizer.decode(ids[:end])).rstrip("\N{REPLACEMENT CHARACTER}")
-            found.append(whole[shown:])
-            shown = max(shown, len(whole))
-        return found
-
-    def losses(self, text: str) -> Callable[[nn.Module], Tensor]:
-        """Return what gives the loss on every token; the first one is not predicted."""
-        ids = torch.tensor(self._ids(text))
-
-        def found(model: nn.Module) -> Tensor:
-            tokens = ids.to(next(model.parameters()).device)
-            parts = []
-            for start in range(0, max(1, len(tokens) - 1), WINDOW_TOKENS - 1):
-                window = tokens[start : start + WINDOW_TOKENS]
-                logits = model(input_ids=window[None]).logits[0, :-1]
-                parts.append(nn.functional.cross_entropy(logits, window[1:], reduction="none"))
-            rest = torch.cat(parts)
-            return torch.cat([rest.new_zeros(1), rest])
-
-        return found
-
-    def writer(self, prompt: str) -> Callable[[nn.Module], str]:
-        """Return what continues a prompt by its likeliest tokens."""
-        self._ids(prompt)
-        return _writer(self.tokenizer, prompt)
-
-    def _ids(self, text: str) -> list[int]:
-        ids = list(self.tokenizer.encode(text).ids)
+    def read(text: str) -> tuple[list[str], Callable[[nn.Module], Tensor]]:
+        ids = list(tokenizer.encode(text).ids)
         if len(ids) < _FEWEST:
             raise InputError(
                 "I104",
@@ -127,4 +88,27 @@ class DemoLanguage:
                 expected=f"at least {_FEWEST}: the first one is not predicted",
                 where="behaviour",
             )
-        return ids
+        return _pieces(tokenizer, ids), lambda model: _losses_in_windows(model, ids)
+
+    return read
+
+
+def _pieces(tokenizer: Tokenizer, ids: list[int]) -> list[str]:
+    """Return the text of every token; a character spread over several stands in the last."""
+    found, shown = [], 0
+    for end in range(1, len(ids) + 1):
+        whole = str(tokenizer.decode(ids[:end])).rstrip("\N{REPLACEMENT CHARACTER}")
+        found.append(whole[shown:])
+        shown = max(shown, len(whole))
+    return found
+
+
+def _losses_in_windows(model: nn.Module, ids: list[int]) -> Tensor:
+    """Return the loss on every token; each window begins with the last token of the one before."""
+    tokens = torch.tensor(ids, device=next(model.parameters()).device)
+    parts = []
+    for start in range(0, len(ids) - 1, WINDOW_TOKENS - 1):
+        window = tokens[start : start + WINDOW_TOKENS]
+        logits = model(input_ids=window[None]).logits[0, :-1]
+        parts.append(nn.functional.cross_entropy(logits, window[1:], reduction="none"))
+    return torch.cat([parts[0].new_zeros(1), *parts])

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from gradledger.canon import record_digest
 from gradledger.demo.behaviours import demo_probes
 from gradledger.demo.data import DemoData, load_demo_data
-from gradledger.demo.generate import DemoLanguage, writers, written
+from gradledger.demo.generate import reader, writers, written
 from gradledger.demo.manifest import default_cache
 from gradledger.demo.model import losses_per_window, recipe_of
 from gradledger.demo.train import Training
@@ -110,7 +110,7 @@ def training_loop(training: Training, data: DemoData) -> TrainingLoop:
         probes=lambda: demo_probes(data),
         written=written(data.tokenizer),
         texts=data.text,
-        language=DemoLanguage(data.tokenizer),
+        read=reader(data.tokenizer),
     )
 
 

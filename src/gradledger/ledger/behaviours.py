@@ -7,6 +7,7 @@ from typing import Any
 
 from gradledger.errors import QueryError
 from gradledger.ledger.entry import load_adjoint, load_loop, load_replay
+from gradledger.ledger.explanations import written_by
 from gradledger.query import (
     MODEL_FILE,
     Answer,
@@ -39,7 +40,7 @@ class Behaviours:
         Args:
             text: A text.
             prompt: In place of ``text``: what the model goes on from; both together are read.
-            loop: A ``TrainingLoop`` with a ``language``; by default what the run names.
+            loop: A ``TrainingLoop`` that reads texts; by default what the run names.
             trust_entry: Import the entry that the run names although it is not this package's own.
             entry_arguments: Take the place of recorded arguments of the entry.
 
@@ -47,22 +48,24 @@ class Behaviours:
             Tables ``lines`` and ``pieces``. ``behind`` says which examples are behind them.
 
         Raises:
-            QueryError: Q109 package, Q110 argument or no language, Q133 not closed.
+            QueryError: Q109 package, Q110 argument or a loop that reads no texts, Q133 not closed.
             ReplayError: The training loop cannot be had (R133 to R135), or the final state is not
                 stored (R102).
             InputError: The text is too short. Code I104.
         """
         if (text is None) == (prompt is None):
             raise _argument("both a text and a prompt" if text else "neither", "text or prompt")
-        found = self._reading_loop(loop, trust_entry, entry_arguments)
+        found = self._reading_loop(loop, trust=trust_entry, arguments=entry_arguments)
         replay = load_replay()
         run = replay.RecordedRun(self._records.path)
         model = run.state_dir(run.num_steps) / MODEL_FILE
         if prompt is not None:
-            written = replay.on_stored_model(found.build, model, found.language.writer(prompt))
-            text = prompt + str(written)
-        pieces = found.language.pieces(text)
-        losses = replay.on_stored_model(found.build, model, found.language.losses(text))
+            own, _ = replay.ask_model(
+                found.build, model, written_by(self._records, found, {}, prompt)
+            )
+            text = prompt + "".join(own)
+        pieces, losses_of = found.read(text)
+        losses = replay.ask_model(found.build, model, losses_of)
         nats = [float(value) for value in losses.tolist()]
         return read_text(self._records, pieces, nats, prompt=prompt)
 
@@ -96,7 +99,7 @@ class Behaviours:
             by: As in ``influence``.
             top: Rows at most.
             order: As in ``influence``.
-            loop: A ``TrainingLoop`` with a ``language``; by default what the run names.
+            loop: A ``TrainingLoop`` that reads texts; by default what the run names.
             trust_entry: Import the entry that the run names although it is not this package's own.
             entry_arguments: Take the place of recorded arguments of the entry.
             removals: Removals that are executed to see whether the derivative can be believed.
@@ -107,16 +110,16 @@ class Behaviours:
             progress: Called after every step with how many are done and how many there are.
 
         Raises:
-            QueryError: Q105 column, Q109 package, Q110 argument or no language, Q133 not closed,
+            QueryError: Q105 column, Q109 package, Q110 argument or a loop that reads no texts, Q133 not closed,
                 Q171 not computed, Q172 damaged.
             ReplayError: As for ``influence``.
             InputError: The text is too short. Code I104.
         """
         name = text_name(text, span)
         if not stored and (fresh or stored_derivatives(self._records, name, since) is None):
-            found = self._reading_loop(loop, trust_entry, entry_arguments)
-            first, last = checked_span(span, len(found.language.pieces(text)))
-            losses = found.language.losses(text)
+            found = self._reading_loop(loop, trust=trust_entry, arguments=entry_arguments)
+            pieces, losses = found.read(text)
+            first, last = checked_span(span, len(pieces))
             load_adjoint().compute_influence(
                 self._records,
                 found,
@@ -129,11 +132,11 @@ class Behaviours:
         derived = needed_derivatives(self._records, name, since)
         return influence(self._records, derived, by=by, top=top, order=order)
 
-    def _reading_loop(self, given: Any, trust: bool, arguments: Mapping[str, Any] | None) -> Any:  # noqa: FBT001
-        """Return a training loop that knows how texts come to its model."""
+    def _reading_loop(self, given: Any, *, trust: bool, arguments: Mapping[str, Any] | None) -> Any:
+        """Return a training loop that says how its model reads texts."""
         loop = given or load_loop(self._records, trust=trust, arguments=arguments)
-        if getattr(loop, "language", None) is None:
-            raise _argument("a training loop without a language", "TrainingLoop(..., language=...)")
+        if loop.read is None:
+            raise _argument("a training loop that reads no texts", "TrainingLoop(..., read=...)")
         return loop
 
 

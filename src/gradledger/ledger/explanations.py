@@ -89,7 +89,7 @@ class Explanations:
                 self._records,
                 loop,
                 asked,
-                _written(self._records, loop, given, asked),
+                written_by(self._records, loop, given, asked),
                 length=span,
                 num_removals=removals,
                 memory_bytes=memory_bytes,
@@ -99,7 +99,12 @@ class Explanations:
         return explain(self._records, asked, spans, by=by, top=top, texts=texts)
 
 
-def _written(records: Records, loop: Any, given: Mapping[str, Any], prompt: str) -> Any:
+def written_by(records: Records, loop: Any, given: Mapping[str, Any], prompt: str) -> Any:
+    """Return what writes after a prompt: what is given, or what the training loop brings along.
+
+    Raises:
+        QueryError: The loop does not know the prompt. Code Q121.
+    """
     known = given or loop.written
     if callable(known):
         return known(prompt)

@@ -18,7 +18,8 @@ from gradledger.query.answer import Answer, Column, Table
 from gradledger.query.candidates import Sought, Texts, texts_of
 from gradledger.query.derivatives import StoredDerivatives, needed_derivatives
 from gradledger.query.influence import influence
-from gradledger.query.records import Records, quote
+from gradledger.query.records import Records
+from gradledger.query.relations import quote
 from gradledger.query.replays import identity, replays_folder
 from gradledger.query.resemblance import longest_shared
 

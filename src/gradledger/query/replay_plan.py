@@ -5,16 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from gradledger.query.answer import Answer, Column, Table
+from gradledger.query.choice import cost_of_executing
 from gradledger.query.intervention import Resolved
 from gradledger.query.names import match_steps
 from gradledger.query.records import Records
-from gradledger.query.stored_states import stored_steps
 from gradledger.schema import Change, parts_of
 
-_PACE = (
-    "time: the recorded wall time of these steps; a replay measures no visit, but compares states, "
-    "and other machines have another pace"
-)
+_PACE = "time: other machines, and machines with other work, have another pace"
 
 
 def replay_plan(records: Records, resolved: Resolved) -> Answer:
@@ -35,8 +32,8 @@ def replay_plan(records: Records, resolved: Resolved) -> Answer:
     rows = [_part(records, part) for part in parts_of(resolved.intervention)]
     firsts = [row[-2] for row in rows if row[-2] is not None]
     first = min(firsts, default=None)
-    begun = _begun(records, resolved, first, span.stop)
-    wall = records.ask("SELECT sum(wall_seconds) FROM steps WHERE step > ?", [begun])[0][0]
+    cost = cost_of_executing(records, resolved.intervention)
+    begun = span.stop - cost.num_steps
     columns = (
         Column("operation", "what is done"),
         Column("examples", "examples", "integer"),
@@ -51,8 +48,8 @@ def replay_plan(records: Records, resolved: Resolved) -> Answer:
         facts={
             "first affected visit": f"step {first}" if first else "none: nothing would change",
             "begins with": f"the state after step {begun}" if begun else "the opening state",
-            "steps to execute": span.stop - begun,
-            "recorded wall time of these": f"{float(wall or 0.0):.0f} s",
+            "steps to execute": cost.num_steps,
+            "time": f"about {cost.seconds:.0f} s, {cost.basis}" if cost.seconds else None,
         },
         tables=(Table("parts", "What would be done", columns, tuple(rows)),),
         notes=(_PACE, *resolved.notes),
@@ -68,11 +65,3 @@ def _part(records: Records, part: Change) -> tuple[Any, ...]:
     )[0]
     held = "the whole run" if part.steps is None else f"steps {first} to {last}"
     return (part.operation, len(part.examples), int(visits), start, held)
-
-
-def _begun(records: Records, resolved: Resolved, first: int | None, last: int) -> int:
-    """Return the step of the stored state that the replay begins with, as it chooses it."""
-    if first is None and not resolved.intervention.examples:
-        return 0
-    before = [step for step in stored_steps(records) if step < (first or last)]
-    return max(before, default=0)

@@ -2,21 +2,20 @@
 
 from gradledger.replay.contents import contents_of
 from gradledger.replay.counterfactual import counterfactual
-from gradledger.replay.loop import Language, TrainingLoop, named_observables, on_stored_model
+from gradledger.replay.loop import TrainingLoop, ask_model, named_observables
 from gradledger.replay.recorded import RecordedRun
 from gradledger.replay.rerun import rerun
 from gradledger.replay.settle import Settled, settle
 from gradledger.replay.tasks import perform
 
 __all__ = [
-    "Language",
     "RecordedRun",
     "Settled",
     "TrainingLoop",
+    "ask_model",
     "contents_of",
     "counterfactual",
     "named_observables",
-    "on_stored_model",
     "perform",
     "rerun",
     "settle",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,21 +29,12 @@ Written = Callable[[nn.Module], tuple[Sequence[str], Callable[[nn.Module], Tenso
 #: By prompt; or what gives it for any prompt.
 Writings = Mapping[str, Written] | Callable[[str], Written]
 
+#: A text in the pieces that a model predicts one by one (joined, they are it), and the loss of each
+#: in nats, 0 for what is not predicted, shape (S,), as a function of a model.
+Read = Callable[[str], tuple[Sequence[str], Callable[[nn.Module], Tensor]]]
+
 #: Probes of a run, supplied again; or what builds them.
 Probes = Sequence[Probe] | Callable[[], Sequence[Probe]]
-
-
-class Language(Protocol):
-    """How texts come to a model, and how it writes; nothing of it depends on random numbers."""
-
-    def pieces(self, text: str) -> Sequence[str]:
-        """Return a text in the pieces that the model predicts one by one; joined, they are it."""
-
-    def losses(self, text: str) -> Callable[[nn.Module], Tensor]:
-        """Return what gives a model's loss on every piece, in nats; 0 for what is not predicted."""
-
-    def writer(self, prompt: str) -> Callable[[nn.Module], str]:
-        """Return what writes the text of a model that follows a prompt."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +49,7 @@ class TrainingLoop:
         probes: The probes that the run was recorded with, or a function that builds them.
         written: What a model writes after a prompt, with losses; for explanations.
         texts: Text of an example, by its number, for showing it.
-        language: How texts come to the model, where it reads texts; None where it does not.
+        read: How a text comes to the model, where it reads texts; None where it does not.
     """
 
     build: Build
@@ -68,7 +59,7 @@ class TrainingLoop:
     probes: Probes = ()
     written: Writings = field(default_factory=dict)
     texts: Callable[[int], str | None] | None = None
-    language: Language | None = None
+    read: Read | None = None
 
     def observables(self, examples: Sequence[int]) -> dict[str, Observable]:
         """Return the figures that are observed when an intervention is about these examples."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,27 +27,24 @@ from whatif_oracle import make
 TEXT = "ab\ncd"
 
 
-@dataclass(frozen=True)
-class Letters:
+def letters(run: Any) -> Any:
     """Every letter is an example of the training: its loss is the loss on it."""
 
-    run: Any
+    def read(text: str) -> tuple[list[str], Callable[[nn.Module], Tensor]]:
+        rows = run.data().tensors[0][[ord(letter) % 12 for letter in text]]
 
-    def pieces(self, text: str) -> Sequence[str]:
-        return list(text)
+        def losses(model: nn.Module) -> Tensor:
+            found = run.loss(model, rows)
+            return torch.cat([found.new_zeros(1), found[1:]])
 
-    def losses(self, text: str) -> Callable[[nn.Module], Tensor]:
-        rows = self.run.data().tensors[0][[ord(letter) % 12 for letter in text]]
+        return list(text), losses
 
-        def found(model: nn.Module) -> Tensor:
-            losses = self.run.loss(model, rows)
-            return torch.cat([losses.new_zeros(1), losses[1:]])
+    return read
 
-        return found
 
-    def writer(self, prompt: str) -> Callable[[nn.Module], str]:
-        del prompt
-        return lambda model: "cd"
+def written(prompt: str) -> Any:
+    del prompt
+    return lambda model: (["c", "d"], lambda other: torch.zeros(2))
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +52,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path, Train
     run, folder = make("adamw"), tmp_path_factory.mktemp("behaviour") / "run"
     run.make_optimizer = lambda p: optim.AdamW(p, lr=1e-2, eps=1e-3)
     run.recorded(folder)
-    return run, folder, TrainingLoop(run.build, run.loop, language=Letters(run))
+    return run, folder, TrainingLoop(run.build, run.loop, written=written, read=letters(run))
 
 
 def test_a_text_is_read_line_by_line(recorded: tuple[Any, Path, TrainingLoop]) -> None:
@@ -65,7 +62,7 @@ def test_a_text_is_read_line_by_line(recorded: tuple[Any, Path, TrainingLoop]) -
         written = ledger.behaviour(prompt="ab\n", loop=loop)
     model, _ = run.build()
     model.load_state_dict(load_file(folder / "states" / "step=9" / "model.safetensors"))
-    wanted = loop.language.losses(TEXT)(model.eval()).tolist()
+    wanted = loop.read(TEXT)[1](model.eval()).tolist()
     pieces = answer.table("pieces").records()
     assert "".join(row["text"] for row in pieces) == TEXT
     assert [row["nats"] for row in pieces] == pytest.approx(wanted)
@@ -83,7 +80,7 @@ def test_what_is_behind_some_pieces_is_their_derivative(
     recorded: tuple[Any, Path, TrainingLoop],
 ) -> None:
     run, folder, loop = recorded
-    losses = loop.language.losses(TEXT)
+    losses = loop.read(TEXT)[1]
     whole = {"t": lambda model: losses(model)[3:5].mean()}
     found = derive(RecordedRun(folder), run.build, run.loop, whole).by_example(12)[0]
     with gl.open(folder) as ledger:
@@ -110,7 +107,7 @@ def test_a_loop_that_reads_no_texts_says_so(recorded: tuple[Any, Path, TrainingL
     _, folder, loop = recorded
     with gl.open(folder) as ledger:
         with pytest.raises(QueryError, match="Q110") as raised:
-            ledger.behaviour(TEXT, loop=replace(loop, language=None))
-        assert "language" in raised.value.expected
+            ledger.behaviour(TEXT, loop=replace(loop, read=None))
+        assert "read=" in raised.value.expected
         with pytest.raises(QueryError, match="Q110"):
             ledger.behaviour(TEXT, prompt="both", loop=loop)
