@@ -110,8 +110,8 @@ class Behaviours:
             progress: Called after every step with how many are done and how many there are.
 
         Raises:
-            QueryError: Q105 column, Q109 package, Q110 argument or a loop that reads no texts, Q133 not closed,
-                Q171 not computed, Q172 damaged.
+            QueryError: Q105 column, Q109 package, Q110 argument or a loop that reads no texts, Q133
+                not closed, Q171 not computed, Q172 damaged.
             ReplayError: As for ``influence``.
             InputError: The text is too short. Code I104.
         """
