@@ -193,7 +193,6 @@ def _judge(
     reasons = {
         1.0 / math.sqrt(1.0 + error**2): f"a change of weights by {STEP:g} comes out with a "
         f"relative error of {error:.2g}",
-        max(0.0, smoothness): f"parameters move the same way on both sides to {smoothness:.2f}",
     }
     agreement = slope = rest = None
     if pairs:
@@ -206,6 +205,11 @@ def _judge(
             reasons[max(0.0, agreement)] = (
                 f"{len(pairs)} executed removals agree in rank to {agreement:.2f}"
             )
+    if agreement is None:
+        # Parameters may turn where no behaviour does: where removals were executed, they say more.
+        reasons[max(0.0, smoothness)] = (
+            f"parameters move the same way on both sides to {smoothness:.2f}"
+        )
     expected = min(reasons)
     return Belief(
         expected,
