@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -221,8 +222,11 @@ class Ledger(
             QueryError: Q110 kind or date, Q111 no steps.
             StorageError: S113 a file of the run cannot be read.
         """
-        signed = signed_log_of(self.path)
-        return make_report(self._records, self.path, kind, as_of=as_of, signed_log=signed)
+        with ThreadPoolExecutor(1) as beside:
+            checked = beside.submit(signed_log_of, self.path)
+            return make_report(
+                self._records, self.path, kind, as_of=as_of, signed_log=checked.result
+            )
 
     def close(self) -> None:
         """Let go of the files; nothing on disk changes."""

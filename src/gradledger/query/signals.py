@@ -11,6 +11,8 @@ from gradledger.query.records import Records
 
 #: Makes the median absolute deviation of a normal distribution its standard deviation.
 MAD_SCALE: Final = 1.4826
+#: Norms whose medians are taken together: 8 bytes each, twice.
+_VALUES_AT_ONCE: Final = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -83,24 +85,45 @@ class Signal:
 
 
 def group_signals(records: Records, groups: Sequence[int]) -> list[Signal]:
-    """Return the signal of every group, in the order given."""
-    found = []
-    for g in groups:
-        row = records.ask(
-            f"""
-            WITH a AS (
-                SELECT step, gnorm_{g}::DOUBLE AS norm FROM visits WHERE isfinite(gnorm_{g})
-            ), m AS (SELECT median(norm) AS middle FROM a WHERE norm > 0)
-            SELECT (SELECT count(*) FROM a), (SELECT count(*) FROM a WHERE norm > 0),
-                   (SELECT count(*) FROM (
-                       SELECT step FROM a GROUP BY step HAVING count_if(norm > 0) = 0)),
-                   m.middle, (SELECT median(abs(norm - m.middle)) FROM a WHERE norm > 0),
-                   (SELECT max(norm) FROM a)
-            FROM m
-            """
-        )[0]
-        found.append(Signal(g, int(row[0]), int(row[1]), int(row[2]), row[3], row[4], row[5]))
+    """Return the signal of every group, in the order given.
+
+    Groups are measured together, as many as their norms fit into memory: medians hold all values.
+    """
+    (num_visits,) = records.ask("SELECT count(*) FROM visits")[0]
+    at_once = max(1, _VALUES_AT_ONCE // max(1, int(num_visits)))
+    found: list[Signal] = []
+    for start in range(0, len(groups), at_once):
+        found += _signals_of(records, groups[start : start + at_once])
     return found
+
+
+def _signals_of(records: Records, groups: Sequence[int]) -> list[Signal]:
+    """Measure some groups in three passes: spread needs the median, silence goes by step."""
+    finite = {g: f"FILTER (WHERE isfinite(gnorm_{g}))" for g in groups}
+    acting = {g: f"FILTER (WHERE isfinite(gnorm_{g}) AND gnorm_{g} > 0)" for g in groups}
+    sizes = ", ".join(
+        f"count(*) {finite[g]}, count(*) {acting[g]}, median(gnorm_{g}::DOUBLE) {acting[g]}, "
+        f"max(gnorm_{g}::DOUBLE) {finite[g]}"
+        for g in groups
+    )
+    row = records.ask(f"SELECT {sizes} FROM visits")[0]
+    parts = {g: row[4 * place : 4 * place + 4] for place, g in enumerate(groups)}
+    spreads = ", ".join(
+        "NULL" if parts[g][2] is None
+        else f"median(abs(gnorm_{g}::DOUBLE - {parts[g][2]!r})) {acting[g]}"
+        for g in groups
+    )  # fmt: skip
+    spread = dict(zip(groups, records.ask(f"SELECT {spreads} FROM visits")[0], strict=True))
+    silent = ", ".join(
+        f"count(*) {finite[g]} > 0 AND count(*) {acting[g]} = 0 AS quiet_{g}" for g in groups
+    )
+    counts = ", ".join(f"count_if(quiet_{g})" for g in groups)
+    by_step = f"SELECT {silent} FROM visits GROUP BY step"
+    quiet = dict(zip(groups, records.ask(f"SELECT {counts} FROM ({by_step})")[0], strict=True))
+    return [
+        Signal(g, int(visits), int(acts), int(quiet[g]), middle, spread[g], largest)
+        for g, (visits, acts, middle, largest) in parts.items()
+    ]
 
 
 def outliers(

@@ -6,6 +6,7 @@ records it comes; figures that share all four share one ``Basis``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -177,6 +178,14 @@ class SignedLog:
     root: str
     signers: tuple[str, ...]
     findings: tuple[str, ...] = ()
+
+
+#: Gives the signed log of a run, checked; None where there is none.
+LogCheck = Callable[[], SignedLog | None]
+
+
+def unsigned() -> None:
+    """Say that a report rests on no signed log."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from gradledger.query.signals import (
     MAD_SCALE,
     Localised,
     Outlier,
-    group_signals,
     labels,
     localised,
     outliers,
@@ -43,21 +42,14 @@ _WORDS: Final = (
 )
 
 
-def normed_groups(reading: Reading) -> list[int]:
-    """Return the groups whose gradient norms were booked."""
-    present = reading.records.columns["visits"]
-    captured = set(reading.matched.captured)
-    return [g for g in reading.matched.numbers if f"gnorm_{g}" in present and g in captured]
-
-
 def outlying(reading: Reading) -> tuple[Section, tuple[Verdict, ...], dict[str, Figure]]:
     """Return the chapter, its verdicts and its figures for the gate."""
-    groups = normed_groups(reading)
+    groups = reading.normed_groups
     if not groups:
         words = "The recording level holds no gradient norms: nothing can be said."
         absent = Verdict("outlying", "No gradient stands out", "not known", words)
         return Section("outlying", "Outlying and localised gradients", (words,)), (absent,), {}
-    signals = group_signals(reading.records, groups)
+    signals = reading.signals
     found, num_visits = outliers(reading.records, signals, ROBUST_Z)
     concentrated = localised(reading.records, groups)
     num_local = sum(

@@ -15,6 +15,7 @@ from gradledger.query.names import Matched, Span, match_groups, match_steps
 from gradledger.query.records import Records
 from gradledger.query.selection import Key
 from gradledger.query.shares import COUNTED, Slice, Whole, split, wholes, widest
+from gradledger.query.signals import Signal, group_signals
 from gradledger.report.evidence import Basis
 
 #: Name of the column that holds all blocks together.
@@ -71,6 +72,17 @@ class Reading:
     def squared(self) -> float:
         """Denominator of all blocks together."""
         return sum(whole.squared for whole in self.wholes.values())
+
+    @cached_property
+    def normed_groups(self) -> list[int]:
+        """Groups whose gradient norms were booked."""
+        present, captured = self.records.columns["visits"], set(self.matched.captured)
+        return [g for g in self.matched.numbers if f"gnorm_{g}" in present and g in captured]
+
+    @cached_property
+    def signals(self) -> list[Signal]:
+        """How much signal each of them got."""
+        return group_signals(self.records, self.normed_groups)
 
     @cached_property
     def license_column(self) -> str | None:

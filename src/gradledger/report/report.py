@@ -11,7 +11,7 @@ from gradledger.errors import QueryError
 from gradledger.query import inert
 from gradledger.query.names import allowed
 from gradledger.query.records import Records
-from gradledger.report.evidence import Evidence, Figure, SignedLog
+from gradledger.report.evidence import Evidence, Figure, LogCheck, unsigned
 from gradledger.report.gate import Violation, parse_gate, violations
 from gradledger.report.render_json import document
 from gradledger.report.renderers import RENDERERS
@@ -117,7 +117,7 @@ def make_report(
     kind: str = "rights",
     *,
     as_of: str | None = None,
-    signed_log: SignedLog | None = None,
+    signed_log: LogCheck = unsigned,
 ) -> Report:
     """Gather a report on a run.
 
@@ -126,7 +126,8 @@ def make_report(
         run_dir: Its directory, as the caller named it.
         kind: ``rights`` or ``safety``.
         as_of: Date or moment for which rights are judged; by default the close of the run.
-        signed_log: The signed log, where the run has one and it was checked.
+        signed_log: Gives the signed log, where the run has one and it was checked; called once the
+            rest is gathered.
 
     Raises:
         QueryError: Q110 kind or date, Q111 no steps.

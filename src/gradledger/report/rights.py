@@ -7,7 +7,7 @@ from gradledger.query.records import Records
 from gradledger.report.admission import admission
 from gradledger.report.bookkeeping import bookkeeping
 from gradledger.report.doubts import doubts
-from gradledger.report.evidence import Evidence, Figure, SignedLog, Subject
+from gradledger.report.evidence import Evidence, Figure, LogCheck, Subject, unsigned
 from gradledger.report.identity import identity, policy_name
 from gradledger.report.integrity import check_files, file_digests, integrity, manifest_digest
 from gradledger.report.limits import limits
@@ -16,14 +16,14 @@ from gradledger.report.shaping import shaping
 
 
 def rights(
-    records: Records, *, as_of: str | None = None, signed_log: SignedLog | None = None
+    records: Records, *, as_of: str | None = None, signed_log: LogCheck = unsigned
 ) -> Evidence:
     """Gather the evidence of a rights report.
 
     Args:
         records: The run.
         as_of: Moment for which rights are judged; by default the close of the run.
-        signed_log: The signed log, where the run has one and it was checked.
+        signed_log: Gives the signed log, where the run has one and it was checked; called last.
 
     Raises:
         QueryError: Q110 date, Q111 no steps.
@@ -34,7 +34,8 @@ def rights(
     authority, resting, admitted = admission(reading)
     unknown, known, doubted = doubts(reading)
     books, balanced, booked = bookkeeping(reading)
-    files, intact, kept = integrity(reading, checked, signed_log)
+    signed = signed_log()
+    files, intact, kept = integrity(reading, checked, signed)
     model = identity(reading)
     covered = next(figure for figure in model.figures if figure.name == "coverage")
     gauges = {**doubted, **admitted, **booked, "coverage": covered, **kept}
@@ -47,9 +48,9 @@ def rights(
         headline=_headline(reading, gauges),
         sections=(model, shaping(reading), authority, unknown, books, files),
         gauges=gauges,
-        limits=limits(reading, signed_log),
+        limits=limits(reading, signed),
         files=file_digests(reading, checked),
-        signed_log=signed_log,
+        signed_log=signed,
     )
 
 

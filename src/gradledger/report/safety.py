@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gradledger.query.records import Records
 from gradledger.report.dominance import dominance
-from gradledger.report.evidence import Evidence, Figure, SignedLog
+from gradledger.report.evidence import Evidence, Figure, LogCheck, unsigned
 from gradledger.report.exposure import exposure
 from gradledger.report.identity import identity
 from gradledger.report.integrity import check_files, file_digests, integrity
@@ -33,7 +33,7 @@ _OWN_LIMITS = (
 
 
 def safety(
-    records: Records, *, as_of: str | None = None, signed_log: SignedLog | None = None
+    records: Records, *, as_of: str | None = None, signed_log: LogCheck = unsigned
 ) -> Evidence:
     """Gather the evidence of a safety report; arguments and errors as of ``rights``."""
     reading = read_run(records, as_of)
@@ -42,7 +42,8 @@ def safety(
     owners, verdict_own, gauges_own = dominance(reading)
     seen, verdict_seen, gauges_seen = exposure(reading)
     quiet, verdict_quiet, gauges_quiet = starvation(reading)
-    files, intact, kept = integrity(reading, checked, signed_log)
+    signed = signed_log()
+    files, intact, kept = integrity(reading, checked, signed)
     gauges = {**gauges_out, **gauges_own, **gauges_seen, **gauges_quiet, **kept}
     verdicts = (*verdict_out, *verdict_own, *verdict_seen, *verdict_quiet, intact)
     return Evidence(
@@ -54,9 +55,9 @@ def safety(
         headline=_headline(reading, gauges),
         sections=(identity(reading), standing, owners, seen, quiet, files),
         gauges=gauges,
-        limits=(*_OWN_LIMITS, *limits(reading, signed_log)),
+        limits=(*_OWN_LIMITS, *limits(reading, signed)),
         files=file_digests(reading, checked),
-        signed_log=signed_log,
+        signed_log=signed,
     )
 
 

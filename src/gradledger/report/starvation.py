@@ -6,9 +6,8 @@ import math
 from statistics import median
 from typing import Final
 
-from gradledger.query.signals import Signal, group_signals
+from gradledger.query.signals import Signal
 from gradledger.report.evidence import Basis, Field, Figure, Grid, Section, Value, Verdict
-from gradledger.report.outlying import normed_groups
 from gradledger.report.reading import Reading, counted
 
 #: A group is starved where fewer visits than this part act on it ...
@@ -25,12 +24,12 @@ _METHOD: Final = (
 def starvation(reading: Reading) -> tuple[Section, tuple[Verdict, ...], dict[str, Figure]]:
     """Return the chapter, its verdict and its figures for the gate."""
     title, question = "Starvation", "Every parameter group gets signal"
-    groups = normed_groups(reading)
+    groups = reading.normed_groups
     if not groups:
         words = "The recording level holds no gradient norms: nothing can be said."
         absent = Verdict("starvation", question, "not known", words)
         return Section("starvation", title, (words,)), (absent,), {}
-    signals = group_signals(reading.records, groups)
+    signals = reading.signals
     sizes = {group.group: group.num_parameters for group in reading.matched.groups}
     names = {group.group: group.name for group in reading.matched.groups}
     levels = {signal.group: _level(signal, sizes[signal.group]) for signal in signals}
