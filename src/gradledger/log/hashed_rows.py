@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from gradledger.canon import RowLayout
-from gradledger.merkle import RootStream, leaf_hashes
+from gradledger.merkle import RootStream, joined_root, leaf_hashes
+from gradledger.native import compiled_hashes
 from gradledger.segment import encode_rows, read_parts, row_layout, step_ends
+
+#: Fewer rows than these are hashed before a library is compiled, or loaded.
+_WORTH_ROWS: Final = 4096
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ def hash_segment(path: Path) -> HashedRows:
     for part in read_parts(path):
         layout = row_layout(part.schema) if layout is None else layout
         for block in encode_rows(part, layout):
-            stream.add(leaf_hashes(block.data, layout.row_bytes))
+            _add(stream, block.data, layout.row_bytes)
         ends = step_ends(part)
         if ends is not None:
             smallest.append(ends[0])
@@ -52,3 +57,11 @@ def hash_segment(path: Path) -> HashedRows:
         min(smallest, default=None),
         max(largest, default=None),
     )
+
+
+def _add(stream: RootStream, rows: memoryview, row_bytes: int) -> None:
+    compiled = compiled_hashes() if len(rows) >= _WORTH_ROWS else None
+    if compiled is None:
+        stream.add(b"".join(leaf_hashes(rows, row_bytes)), joined_root)
+    else:
+        stream.add(compiled.leaf_hashes(rows, row_bytes), compiled.root)

@@ -9,6 +9,7 @@ from gradledger.merkle.frontier import Frontier
 from gradledger.merkle.hashes import (
     EMPTY_ROOT,
     HASH_BYTES,
+    joined_root,
     leaf_hash,
     leaf_hashes,
     node_hash,
@@ -59,6 +60,7 @@ __all__ = [
     "first_disorder",
     "inclusion_proof",
     "join_tile",
+    "joined_root",
     "leaf_hash",
     "leaf_hashes",
     "new_tiles",

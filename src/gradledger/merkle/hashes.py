@@ -19,6 +19,7 @@ Buffer = bytes | bytearray | memoryview
 HASH_BYTES: Final = 32
 _LEAF: Final = b"\x00"
 _NODE: Final = b"\x01"
+_DIGEST: Final = struct.Struct(f"{HASH_BYTES}s")
 
 #: Root hash of the tree without leaves.
 EMPTY_ROOT: Final = hashlib.sha256(b"").digest()
@@ -61,3 +62,8 @@ def root_hash(hashes: Iterable[bytes]) -> bytes:
         level = [sha256(_NODE + left + right).digest() for left, right in pairs]
         level += odd
     return level[0]
+
+
+def joined_root(hashes: Buffer) -> bytes:
+    """Return the root hash over hashes of 32 bytes that lie one after another."""
+    return root_hash(digest for (digest,) in _DIGEST.iter_unpack(hashes))

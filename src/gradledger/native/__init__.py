@@ -1,8 +1,10 @@
-"""Compiled passes: C that reads each tensor once, built where it runs; absent without a compiler.
+"""C that runs over memory in one pass, built where it runs; absent without a compiler.
 
-Nothing here changes a model: results are figures of the books, and accounts that carry them on.
+Nothing here changes a model: results are figures of the books, accounts that carry them on, and
+hashes of rows.
 """
 
+from gradledger.native.hashes import CompiledHashes, compiled_hashes
 from gradledger.native.passes import CompiledPasses, Law, compiled_passes
 
-__all__ = ["CompiledPasses", "Law", "compiled_passes"]
+__all__ = ["CompiledHashes", "CompiledPasses", "Law", "compiled_hashes", "compiled_passes"]

@@ -1,4 +1,4 @@
-"""Build the compiled passes with the machine's own C compiler, once per machine, and load them.
+"""Build C of this room with the machine's own compiler, once per machine, and load it.
 
 What was built lies in the user's cache folder under the digest of everything that made it: source,
 compiler, flags and processor. A file that others may write to is not loaded.
@@ -14,23 +14,38 @@ import shutil
 import stat
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 _HERE: Final = Path(__file__).parent
-_SOURCES: Final = ("passes.c", "passes.h")
 _COMPILERS: Final = ("cc", "gcc", "clang")
 #: Set to 0, nothing is compiled or loaded.
 SWITCH: Final = "GRADLEDGER_COMPILE"
-#: No flag that lets arithmetic be reordered beyond the sums that the source marks.
-_FLAGS: Final = ("-O3", "-march=native", "-fopenmp-simd", "-std=c99", "-shared", "-fPIC")
+_FLAGS: Final = ("-O3", "-std=c99", "-shared", "-fPIC")
 _SECONDS: Final = 60.0
 
 
-def load(folder: Path | None = None) -> ctypes.CDLL | None:
-    """Return the library; None where it cannot be built here or is switched off.
+@dataclass(frozen=True)
+class Library:
+    """What is compiled together.
+
+    Attributes:
+        name: Name of the result.
+        sources: Files of this folder; the first is compiled, and includes the others.
+        flags: Given to the compiler beside those that every library has.
+    """
+
+    name: str
+    sources: tuple[str, ...]
+    flags: tuple[str, ...]
+
+
+def load(library: Library, folder: Path | None = None) -> ctypes.CDLL | None:
+    """Return a library; None where it cannot be built here or is switched off.
 
     Args:
+        library: The library.
         folder: Where builds are kept; None for the user's cache folder.
     """
     if os.environ.get(SWITCH) == "0":
@@ -40,9 +55,9 @@ def load(folder: Path | None = None) -> ctypes.CDLL | None:
         return None
     try:
         kept = folder or _cache_folder()
-        built = kept / f"passes-{_digest(compiler)}.so"
+        built = kept / f"{library.name}-{_digest(compiler, library)}.so"
         if not built.exists():
-            _build(compiler, built)
+            _build(compiler, library, built)
         return ctypes.CDLL(str(built)) if _is_ours(built) and _is_ours(kept) else None
     except (OSError, RuntimeError, subprocess.SubprocessError):  # RuntimeError: no home folder.
         return None
@@ -53,14 +68,15 @@ def _cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "gradledger"
 
 
-def _digest(compiler: str) -> str:
+def _digest(compiler: str, library: Library) -> str:
     hasher = hashlib.sha256()
-    for name in _SOURCES:
+    for name in library.sources:
         hasher.update((_HERE / name).read_bytes())
     version = subprocess.run(  # noqa: S603 - a compiler that the user's PATH names
         [compiler, "--version"], capture_output=True, timeout=_SECONDS, check=True
     ).stdout
-    facts = (compiler, version.decode(errors="replace"), *_FLAGS, platform.machine(), _processor())
+    flags = (*_FLAGS, *library.flags)
+    facts = (compiler, version.decode(errors="replace"), *flags, platform.machine(), _processor())
     hasher.update("\0".join(facts).encode())
     return hasher.hexdigest()[:32]
 
@@ -74,13 +90,13 @@ def _processor() -> str:
     return "".join(sorted({line for line in lines if line.startswith(("model name", "flags"))}))
 
 
-def _build(compiler: str, built: Path) -> None:
+def _build(compiler: str, library: Library, built: Path) -> None:
     """Compile into a folder of its own, and put the result in its place whole."""
     built.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=built.parent) as work:
-        result = Path(work) / "passes.so"
+        result = Path(work) / built.name
         subprocess.run(  # noqa: S603 - see above
-            [compiler, *_FLAGS, "-o", str(result), str(_HERE / "passes.c")],
+            [compiler, *_FLAGS, *library.flags, "-o", str(result), str(_HERE / library.sources[0])],
             capture_output=True,
             timeout=_SECONDS,
             check=True,

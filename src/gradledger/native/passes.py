@@ -15,8 +15,10 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import Final
 
-from gradledger.native.build import load
+from gradledger.native.build import Library, load
 
+#: No flag that lets arithmetic be reordered beyond the sums that the source marks.
+PASSES: Final = Library("passes", ("passes.c", "passes.h"), ("-march=native", "-fopenmp-simd"))
 #: Order of the sums, as in passes.c.
 SLOTS: Final = (
     "delta", "gradient", "gap", "edits", "history", "history_decay", "decay", "inventory",
@@ -227,5 +229,5 @@ class CompiledPasses:
 @cache
 def compiled_passes() -> CompiledPasses | None:
     """Return the compiled passes of this machine; None where they cannot be built."""
-    library = load()
+    library = load(PASSES)
     return None if library is None else CompiledPasses(library)

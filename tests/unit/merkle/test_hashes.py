@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradledger.merkle import Frontier, leaf_hash, leaf_hashes, node_hash, root_hash
+from gradledger.merkle import (
+    Frontier,
+    joined_root,
+    leaf_hash,
+    leaf_hashes,
+    node_hash,
+    root_hash,
+)
 
 LEAVES = [
     bytes.fromhex(text)
@@ -52,3 +59,9 @@ def test_fixed_width_leaves_hash_like_single_ones(row_bytes: int, num_rows: int)
     single = [leaf_hash(rows[at : at + row_bytes]) for at in range(0, len(rows), row_bytes)]
     assert leaf_hashes(rows, row_bytes) == single
     assert leaf_hashes(memoryview(bytearray(rows)), row_bytes) == single
+
+
+@given(st.integers(0, 40))
+def test_hashes_one_after_another_have_the_root_of_their_list(count: int) -> None:
+    hashes = [leaf_hash(b"%d" % number) for number in range(count)]
+    assert joined_root(b"".join(hashes)) == root_hash(hashes)

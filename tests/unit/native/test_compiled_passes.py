@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gradledger.gradient import row_pass
 from gradledger.native import build, compiled_passes
+from gradledger.native.passes import PASSES
 from gradledger.update import Account, compiled, entry_weights_of_change, find_family, measure
 
 pytestmark = pytest.mark.skipif(compiled_passes() is None, reason="no C compiler")
@@ -129,7 +130,7 @@ def test_two_threads_give_what_one_gives(monkeypatch):
 
 def test_a_machine_without_a_compiler_has_no_passes(monkeypatch, tmp_path):
     monkeypatch.setattr(shutil, "which", lambda _name: None)
-    assert build.load(tmp_path) is None
+    assert build.load(PASSES, tmp_path) is None
 
 
 def test_a_compiler_that_fails_is_no_error(monkeypatch, tmp_path):
@@ -137,29 +138,29 @@ def test_a_compiler_that_fails_is_no_error(monkeypatch, tmp_path):
         raise subprocess.CalledProcessError(1, "cc")
 
     monkeypatch.setattr(build, "_build", fail)
-    assert build.load(tmp_path / "kept") is None
+    assert build.load(PASSES, tmp_path / "kept") is None
 
 
 def test_what_others_may_write_is_not_loaded(tmp_path):
     kept = tmp_path / "kept"
-    assert build.load(kept) is not None
+    assert build.load(PASSES, kept) is not None
     (built,) = kept.glob("*.so")
     built.chmod(0o722)
-    assert build.load(kept) is None
+    assert build.load(PASSES, kept) is None
     built.chmod(0o500)
-    assert build.load(kept) is not None
+    assert build.load(PASSES, kept) is not None
     kept.chmod(0o777)
-    assert build.load(kept) is None
+    assert build.load(PASSES, kept) is None
 
 
 def test_another_source_is_another_file(monkeypatch, tmp_path):
-    assert build.load(tmp_path / "kept") is not None
+    assert build.load(PASSES, tmp_path / "kept") is not None
     copied = tmp_path / "source"
     copied.mkdir()
     for name in ("passes.c", "passes.h"):
         (copied / name).write_text((Path(build.__file__).parent / name).read_text() + "\n")
     monkeypatch.setattr(build, "_HERE", copied)
-    assert build.load(tmp_path / "kept") is not None
+    assert build.load(PASSES, tmp_path / "kept") is not None
     assert len(list((tmp_path / "kept").glob("*.so"))) == 2
 
 
@@ -167,8 +168,8 @@ def test_the_switch_leaves_everything_uncompiled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(build.SWITCH, "0")
-    assert build.load(tmp_path) is None
+    assert build.load(PASSES, tmp_path) is None
     assert not list(tmp_path.iterdir())
     monkeypatch.delenv(build.SWITCH)
     tmp_path.chmod(0o700)
-    assert build.load(tmp_path) is not None
+    assert build.load(PASSES, tmp_path) is not None
