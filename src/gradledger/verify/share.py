@@ -1,7 +1,7 @@
 """Parts of a verification shared between processes.
 
-Others take parts from the front, this process does what only it can do and then takes from the
-back. Answers stand in the order of the parts, whoever was done first, so that the same run gives
+The largest part that waits is taken next, so that all are done at about the same time; this process
+first does what only it can do. Answers stand in the order of the parts, whoever was done first, so that the same run gives
 the same report with any number of processes. They talk in lines of JSON: a script that verifies
 needs no guard against being started again, and nothing is unpickled.
 """
@@ -52,7 +52,7 @@ def share(
         for helper in helpers:
             helper.start()
         own()
-        while (place := work.take(last=True)) is not None:
+        while (place := work.take()) is not None:
             work.put(place, answer(parts[place].request))
         for helper in helpers:
             helper.join()
@@ -83,16 +83,15 @@ class _Work:
     def __init__(self, parts: Sequence[Part], total: int, tell: OnProgress) -> None:
         self.parts, self.answers = parts, dict[int, Answer]()
         self._total, self._tell, self._behind = total, tell, 0
-        self._waiting = deque(range(len(parts)))
+        largest_first = sorted(range(len(parts)), key=lambda place: -parts[place].num_bytes)
+        self._waiting = deque(largest_first)
         self._turn = threading.Lock()
         tell(Progress("records", 0, total))
 
-    def take(self, *, last: bool = False) -> int | None:
-        """Take a part; None where all are taken."""
+    def take(self) -> int | None:
+        """Take the largest part that waits; None where all are taken."""
         with self._turn:
-            if not self._waiting:
-                return None
-            return self._waiting.pop() if last else self._waiting.popleft()
+            return self._waiting.popleft() if self._waiting else None
 
     def put(self, place: int, found: Answer) -> None:
         """Note an answer."""
