@@ -13,7 +13,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 from gradledger.canon.digest import record_digest
@@ -81,7 +81,13 @@ class RowLayout:
     @property
     def columns_sha256(self) -> str:
         """Digest of the names and types: what a leaf of the log says of them."""
-        return record_digest("row/1", self.columns)
+        return _columns_digest(self.columns)
+
+
+@lru_cache(maxsize=64)
+def _columns_digest(columns: tuple[tuple[str, str], ...]) -> str:
+    """Return the digest of names and types; every segment of a table asks for the same."""
+    return record_digest("row/1", columns)
 
 
 def field_bytes(kind: str) -> int:

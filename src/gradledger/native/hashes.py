@@ -45,7 +45,7 @@ class CompiledHashes:
             view = memoryview(bytearray(view))
         count = len(view) // row_bytes
         out = ctypes.create_string_buffer(count * _HASH_BYTES)
-        first = (ctypes.c_char * len(view)).from_buffer(view) if len(view) else None
+        first = (ctypes.c_char * len(view)).from_buffer(view) if view else None
         self._leaves(first, ctypes.c_long(count), ctypes.c_long(row_bytes), out)
         return out.raw
 

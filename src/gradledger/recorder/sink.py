@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -166,4 +167,12 @@ class Sink:
 
 
 def _columns(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> dict[str, list[Any]]:
-    return {name: [row.get(name) for row in rows] for name in names}
+    known = set[str]().union(*rows)
+    return {name: _column(rows, name) if name in known else [None] * len(rows) for name in names}
+
+
+def _column(rows: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
+    try:
+        return list(map(itemgetter(name), rows))
+    except KeyError:  # some rows have it: half as fast
+        return [row.get(name) for row in rows]

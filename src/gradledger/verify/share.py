@@ -1,9 +1,9 @@
 """Parts of a verification shared between processes.
 
 The largest part that waits is taken next, so that all are done at about the same time; this process
-first does what only it can do. Answers stand in the order of the parts, whoever was done first, so that the same run gives
-the same report with any number of processes. They talk in lines of JSON: a script that verifies
-needs no guard against being started again, and nothing is unpickled.
+first does what only it can do. Answers stand in the order of the parts, whoever was done first, so
+that the same run gives the same report with any number of processes. They talk in lines of JSON: a
+script that verifies needs no guard against being started again, and nothing is unpickled.
 """
 
 from __future__ import annotations
