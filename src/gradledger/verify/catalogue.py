@@ -23,6 +23,7 @@ FINDINGS: Final[dict[str, str]] = {
     "V110": "file does not belong to the log",
     "V111": "quorum of witnesses is not met",
     "V112": "witness saw another history",
+    "V113": "leaves behind the end are not signed",
     # V2: leaves
     "V201": "leaf is malformed",
     "V202": "leaf is another run's",

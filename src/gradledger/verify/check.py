@@ -9,7 +9,7 @@ from typing import Any, Final
 from gradledger.canon import parse_json, read_leaf
 from gradledger.errors import InputError, StorageError
 from gradledger.log import LOG_FOLDER, HttpWitness, QuorumPolicy, VerifierKey
-from gradledger.schema import Leaf
+from gradledger.schema import FORMAT, Leaf
 from gradledger.verify.files import check_names, erased_places, logged_files
 from gradledger.verify.finding import Finding
 from gradledger.verify.model_states import stored_weights
@@ -22,10 +22,13 @@ from gradledger.verify.share import share
 from gradledger.verify.signatures import check_signatures
 from gradledger.verify.statements import read_bytes, read_statements
 from gradledger.verify.tree import check_tree
+from gradledger.verify.uncovered import check_uncovered
 from gradledger.verify.witnessed import check_witnessed
 
 _BEGIN_NAME: Final = "run.json"
 _ALL: Final = Scope()
+#: Members by which a begin record is known as a run's; a log can be of something else, too.
+_OF_A_RUN: Final = frozenset({"format", "groups", "optimizer", "settings"})
 
 
 def check_log(
@@ -124,7 +127,19 @@ def _check_rest(
     if recorded:
         on_progress(Progress("manifest"))
         findings += check_states_and_files(run_dir, leaves, scope, state_digests, digests, parents)
+    elif _claims_a_run(run_dir):
+        observed = "a begin record of another form"
+        findings.append(Finding("V405", _BEGIN_NAME, observed, f"the format {FORMAT}"))
     return findings
+
+
+def _claims_a_run(run_dir: Path) -> bool:
+    """Whether a begin record is a run's, so that there are records which nothing has checked."""
+    try:
+        record = parse_json(read_bytes(run_dir / _BEGIN_NAME) or b"", _BEGIN_NAME)
+    except InputError:
+        return False  # missing or altered, which its leaf says
+    return isinstance(record, dict) and not record.keys().isdisjoint(_OF_A_RUN)
 
 
 def _check_log(
@@ -140,7 +155,10 @@ def _check_log(
         return [*found.findings, *findings], None
     leaves, malformed = _read_leaves(run_dir, tree.leaves)
     signatures = check_signatures(found, leaves, trusted, quorum)
-    return [*found.findings, *findings, *malformed, *signatures], leaves
+    uncovered: list[Finding] = []
+    if found.description.signed:
+        leaves, uncovered = check_uncovered(leaves, tree.num_published)
+    return [*found.findings, *findings, *malformed, *signatures, *uncovered], leaves
 
 
 def _read_leaves(

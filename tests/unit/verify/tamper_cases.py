@@ -140,6 +140,7 @@ INSIDE: list[tuple[str, Change, str, str]] = [
         "step 1",
     ),
     ("totals", lambda r: change_json(r, "end.json", num_visits=99), "V404", "end.json"),
+    ("other format", lambda r: change_json(r, "run.json", format="other/1"), "V405", "run.json"),
     ("no settings", lambda r: change_json(r, "run.json", settings={}), "V405", "permitted weights"),
     ("no groups", lambda r: change_json(r, "run.json", groups=[]), "V502", "books"),
     (

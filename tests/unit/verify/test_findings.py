@@ -161,7 +161,7 @@ CASES: list[tuple[str, Change, set[str]]] = [
         {"V304"},
     ),
     ("wrong commitments", wrong_commitments, {"V305"}),
-    ("waiting", waiting, {"V903"}),
+    ("waiting", waiting, {"V113", "V903"}),
 ]
 
 
