@@ -1,4 +1,4 @@
-"""``gradledger key``: make a key that signs logs or cosigns them, and show its public half."""
+"""``gradledger key``: make a key that signs logs or cosigns them, show it, hand a log over."""
 
 from __future__ import annotations
 
@@ -8,9 +8,17 @@ from typing import Annotated
 
 import typer
 
-from gradledger.cli.options import AsJson
+from gradledger.cli.options import AsJson, RunDir
 from gradledger.cli.output import EXIT_CLEAN, to_json
-from gradledger.log import KeyKind, SigningKey, load_key, save_key
+from gradledger.log import (
+    KEY_VARIABLE,
+    KeyKind,
+    SigningKey,
+    load_key,
+    rotate_log,
+    save_key,
+    signing_key,
+)
 from gradledger.query import inert
 
 KeyFile = Annotated[Path, typer.Argument(metavar="FILE", help="The key file.")]
@@ -39,6 +47,35 @@ def show(file: KeyFile, *, as_json: AsJson = False) -> int:
     return _show(load_key(file), as_json=as_json)
 
 
+def rotate(
+    run: RunDir,
+    *,
+    to: Annotated[
+        Path, typer.Option("--to", metavar="FILE", help="Key that signs the log from now on.")
+    ],
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            "--key", metavar="FILE", help=f"Key that signs it now. Default: ${KEY_VARIABLE}."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Hand the log of a run over to another key; both sign that, and readers may trust either.
+
+    What the old key signed stays valid. If others hold it too, have the log witnessed first.
+    """
+    head = rotate_log(run, signing_key(key), load_key(to))
+    verifier = str(load_key(to).named(head.origin).verifier)
+    if as_json:
+        record = {"origin": head.origin, "leaves": head.size, "verifier_key": verifier}
+        sys.stdout.write(to_json(record) + "\n")
+    else:
+        words = f"{head.origin}: from leaf {head.size} on signed by {verifier}"
+        sys.stdout.write(f"{inert(words, 1000)}\n")
+    return EXIT_CLEAN
+
+
 def _show(key: SigningKey, *, as_json: bool) -> int:
     if as_json:
         record = {"verifier_key": str(key.verifier), "name": key.name, "kind": key.kind.name}
@@ -48,4 +85,4 @@ def _show(key: SigningKey, *, as_json: bool) -> int:
     return EXIT_CLEAN
 
 
-KEY_COMMANDS = (generate, show)
+KEY_COMMANDS = (generate, show, rotate)

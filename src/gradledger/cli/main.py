@@ -103,7 +103,7 @@ GROUPS = (
         "State in a signed envelope how a model was trained, governed and verified.",
         STATEMENT_COMMANDS,
     ),
-    ("key", "Make keys that sign or cosign logs, and show their public halves.", KEY_COMMANDS),
+    ("key", "Make keys that sign or cosign logs, show them, and hand logs over.", KEY_COMMANDS),
     (
         "witness",
         "Keep what a log was, so that it cannot be cut or rewritten unseen.",

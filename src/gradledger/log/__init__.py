@@ -46,6 +46,7 @@ from gradledger.log.note import Note, NoteSignature
 from gradledger.log.quorum import QuorumPolicy
 from gradledger.log.reader import LogReader
 from gradledger.log.receipt import Receipt
+from gradledger.log.rotation import rotate_log
 from gradledger.log.rows import RowReceipt, row_receipt, segment_leaf
 from gradledger.log.run_log import RunLog, describe_log, finish_log, has_log, place_before
 from gradledger.log.segment_rows import SegmentRows
@@ -119,6 +120,7 @@ __all__ = [
     "prove_absence",
     "read_commitments",
     "refusal",
+    "rotate_log",
     "row_receipt",
     "save_key",
     "seal_commitments",

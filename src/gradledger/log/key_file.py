@@ -33,7 +33,7 @@ def save_key(key: SigningKey, path: Path) -> None:
             observed="a file",
             expected="a free name",
             where=str(path),
-            hint="choose another name; to change the key of a log, rotate it",
+            hint="choose another name; to change the key of a log: gradledger key rotate",
         )
     write_bytes_atomic(path, f"{key.secret_text()}\n".encode(), mode=_OWNER_ONLY)
 
