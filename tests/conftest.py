@@ -7,11 +7,14 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+#: Environment variable with the share of the soak that is run: 1, or less.
+SOAK = "GRADLEDGER_SOAK"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -45,6 +48,15 @@ def demonstration(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     )
     assert answer.returncode == 0, answer.stdout[-2000:] + answer.stderr[-2000:]
     return folder, answer.stdout
+
+
+@pytest.fixture
+def soaked() -> Callable[[int], int]:
+    """How many of so many repetitions of a soak are run; one at least."""
+    share = float(os.environ.get(SOAK, "1"))
+    if not 0 < share <= 1:
+        pytest.fail(f"{SOAK}={share}: a share of the soak lies above 0 and up to 1")
+    return lambda count: max(1, round(share * count))
 
 
 @pytest.fixture(autouse=True)

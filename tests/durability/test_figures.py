@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -49,8 +50,24 @@ def test_a_sample(name: str) -> None:
     assert sum(row[2] is True for row in rows) >= 3
 
 
+#: Benchmark -> its arguments where all of it is run.
+WHOLE = {
+    "bench_log_disk_full": [50],
+    "bench_log_flips": [20_000, 2_000],
+    "bench_log_kills": [300],
+    "bench_log_tampering": [],
+    "bench_log_tree": [300, 60],
+}
+
+
 @pytest.mark.soak
-@pytest.mark.parametrize("name", SAMPLES)
-def test_all_of_it(name: str) -> None:
-    rows = measured(name)
+@pytest.mark.parametrize("name", WHOLE)
+def test_all_of_it(name: str, soaked: Callable[[int], int]) -> None:
+    rows = measured(name, *(str(max(2, soaked(count))) for count in WHOLE[name]))
+    assert [row for row in rows if row[2] is False] == []
+
+
+@pytest.mark.soak
+def test_every_fault_of_a_write(soaked: Callable[[int], int]) -> None:
+    rows = measured("bench_log_write_faults", str(400 // soaked(400)))
     assert [row for row in rows if row[2] is False] == []

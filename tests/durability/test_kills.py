@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,9 @@ def test_a_few_kills() -> None:
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", [1, 2])
-def test_a_hundred_kills(seed: int) -> None:
-    assert_nothing_lost(killed("--kills", "100", "--seed", str(seed)), 100)
+def test_a_hundred_kills(seed: int, soaked: Callable[[int], int]) -> None:
+    kills = soaked(100)
+    assert_nothing_lost(killed("--kills", str(kills), "--seed", str(seed)), kills)
 
 
 @pytest.mark.slow
