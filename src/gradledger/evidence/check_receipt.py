@@ -57,10 +57,11 @@ def check_signers(
         named: Keys of the log that came with the evidence, the present one last; None for forms of
             evidence that name none.
         trusted: Keys from elsewhere, named as the origin or as something above it.
-        quorum: Which witnesses must have cosigned.
+        quorum: Which witnesses must have cosigned; keys of logs that it lists are trusted too.
         place: What is checked.
     """
     findings: list[Finding | None] = []
+    trusted = [*trusted, *(quorum.logs if quorum else ())]
     trusted = [key.vouching_for(head.origin) or key for key in trusted]
     if not head.signed:
         if trusted or named:

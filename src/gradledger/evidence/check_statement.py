@@ -21,6 +21,8 @@ _NAMES: Final[dict[str, str]] = {
     PROVENANCE_TYPE: "how a model was trained",
     RESULT_TYPE: "the result of a verification",
 }
+#: Statements whose subjects are no model's files.
+_OF_NO_MODEL: Final = frozenset({POLICY_TYPE, RESULT_TYPE})
 
 
 def check_statement(
@@ -58,7 +60,10 @@ def check_statement(
             Finding("V861", "predicate", inert(text, 300), fits)
             for text in erasure_objections(record)
         ]
-    if model is not None:
+    if model is not None and kind in _OF_NO_MODEL:
+        expected = "one about a model: check this one without a model"
+        findings.append(Finding("V861", "subject", _NAMES[kind], expected))
+    elif model is not None:
         findings += _check_model(record, model)
     by = ", ".join(inert(key.name) for key in signers)
     proved = [f"{by or 'nobody known'} states {_NAMES.get(kind, inert(kind))}"]

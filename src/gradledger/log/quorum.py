@@ -29,7 +29,8 @@ class QuorumPolicy:
     """When a checkpoint counts as witnessed.
 
     Attributes:
-        logs: Keys of known logs; empty where the log is known otherwise.
+        logs: Keys of known logs, each named as its log or as something above it; empty where the
+            log is known otherwise.
         witnesses: Name in the policy -> key.
         groups: Name -> how many members must have cosigned, and the members.
         quorum: Name of the witness or group that decides; ``none`` asks for no cosignature.
@@ -47,7 +48,8 @@ class QuorumPolicy:
         if checkpoint.note is None:
             return "nobody signed it"
         try:
-            keys = [key for key in self.logs if key.name == checkpoint.origin]
+            vouching = (key.vouching_for(checkpoint.origin) for key in self.logs)
+            keys = [key for key in vouching if key is not None]
             if self.logs and not checkpoint.note.verify(keys):
                 return f"no known log signed as {checkpoint.origin}"
             signers = checkpoint.note.verify(self.witnesses.values())

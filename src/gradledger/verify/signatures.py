@@ -23,8 +23,10 @@ def check_signatures(
         found: The log's own statements.
         leaves: Its leaves, None where one is malformed.
         trusted: Keys that the reader has from elsewhere, under any name; the last word.
-        quorum: Which witnesses must have cosigned the last checkpoint.
+        quorum: Which witnesses must have cosigned the last checkpoint; keys of logs that it lists
+            are trusted too.
     """
+    trusted = [*trusted, *(quorum.logs if quorum else ())]
     findings, head_place = [], f"log/{found.head_name}"
     if not found.description.signed:
         findings.append(

@@ -142,6 +142,11 @@ def test_a_statement_is_checked_with_a_key_and_a_model(
     (changed / "model.safetensors").write_bytes(b"other weights")
     found = check_evidence(path, [logged.verifier], model=changed)
     assert {f.code for f in found.findings} == {"V861"}
+    path.write_bytes(bytes(Envelope.sign(policy_statement(logged_records), logged.key)))
+    assert check_evidence(path, [logged.verifier]).is_sound
+    (only,) = check_evidence(path, [logged.verifier], model=folder).findings
+    assert (only.code, only.place) == ("V861", "subject")
+    assert "without a model" in only.expected
 
 
 def test_other_peoples_statements_are_told_apart(logged: Logged, tmp_path: Path) -> None:

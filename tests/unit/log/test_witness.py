@@ -187,6 +187,10 @@ def test_quorums(run_dir: Path, key, fill, tail: str, signers: tuple[int, ...], 
         head = replace(head, note=head.note.signed_by(keys(5)[number - 1]))
     policy = QuorumPolicy.parse(policy_text(key, tail))
     assert (policy.objection(head) is None) is met
+    own = str(key.named(ORIGIN).verifier).encode()
+    for name, vouches in (("example.org", True), ("example.org/run", False)):
+        text = policy_text(key, tail).replace(own, str(key.named(name).verifier).encode())
+        assert (QuorumPolicy.parse(text).objection(head) is None) is (met and vouches)
     stranger = replace(head, note=replace(head.note, signatures=head.note.signatures[1:]))
     assert policy.objection(stranger) is not None
     assert policy.objection(replace(head, note=None)) is not None
