@@ -31,7 +31,12 @@ from gradledger.recorder.resume_point import (
 )
 from gradledger.recorder.sink import Sink
 from gradledger.recorder.states import state_name
-from gradledger.recorder.write_ahead import Commit, Intent, read_write_ahead
+from gradledger.recorder.write_ahead import (
+    Commit,
+    Intent,
+    read_write_ahead,
+    remove_write_ahead,
+)
 from gradledger.schema import RESUME_FORMAT, Resume, RunBegin
 from gradledger.segment import (
     is_temporary,
@@ -78,6 +83,7 @@ def read_recorded(run_dir: Path, signer: SigningKey | None) -> dict[str, Any]:
     """
     if (run_dir / "end.json").exists():
         if not (run_dir / MANIFEST_NAME).exists():  # Cut off between its last files.
+            remove_write_ahead(run_dir)
             if has_log(run_dir):
                 finish_log(run_dir, signer)
             write_manifest(run_dir)

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from gradledger.schema import BOOKS
-from gradledger.segment import AppendLog, LogRecord, read_append_log
+from gradledger.segment import AppendLog, LogRecord, read_append_log, remove_append_log
 
 #: Folder of a run that holds the log of the session that writes it.
 FOLDER: Final = "wal"
@@ -102,6 +102,16 @@ class WriteAhead:
     def close(self, *, remove: bool = False) -> None:
         """Close the file; remove it where the run is complete without it."""
         self._log.close(remove=remove)
+
+
+def remove_write_ahead(run_dir: Path) -> None:
+    """Remove the logs of a run whose rows are all sealed; a crash may have left them.
+
+    Raises:
+        StorageError: The disk does not let one go. Code S112.
+    """
+    for path in (run_dir / FOLDER).glob("session-*.log"):
+        remove_append_log(path)
 
 
 def session_path(session: int) -> str:

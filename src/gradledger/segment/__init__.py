@@ -1,6 +1,12 @@
 """Where records lie: Parquet segments, JSON documents, and the lock of their one writer."""
 
-from gradledger.segment.append_log import AppendLog, LogRecord, read_append_heads, read_append_log
+from gradledger.segment.append_log import (
+    AppendLog,
+    LogRecord,
+    read_append_heads,
+    read_append_log,
+    remove_append_log,
+)
 from gradledger.segment.arrow import ARROW_TYPES, SEGMENT_FORMAT, arrow_schema
 from gradledger.segment.columns import cut_mantissa
 from gradledger.segment.documents import read_json, write_json
@@ -66,6 +72,7 @@ __all__ = [
     "read_segment",
     "read_table",
     "read_tabular",
+    "remove_append_log",
     "remove_folder",
     "row_layout",
     "segment_files",

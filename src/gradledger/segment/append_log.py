@@ -85,19 +85,35 @@ class AppendLog:
             raise cannot_write(self.path, error) from error
 
     def close(self, *, remove: bool = False) -> None:
-        """Close the file, and remove it and its folder where asked; once is enough."""
+        """Close the file, and remove it and its folder where asked; once is enough.
+
+        Raises:
+            StorageError: The disk does not let the file go. Code S112.
+        """
         if self._descriptor >= 0:
             descriptor, self._descriptor = self._descriptor, -1
             with contextlib.suppress(OSError):
                 os.close(descriptor)
             if remove:
-                with contextlib.suppress(OSError):
-                    self.path.unlink()
-                    self.path.parent.rmdir()
+                remove_append_log(self.path)
 
     def _cut(self, length: int) -> None:
         os.ftruncate(self._descriptor, length)
         self._good = self._length = length
+
+
+def remove_append_log(path: Path) -> None:
+    """Remove a log that nobody needs any more, and its folder where nothing else is in it.
+
+    Raises:
+        StorageError: The disk does not let the file go. Code S112.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    with contextlib.suppress(OSError):
+        path.parent.rmdir()
 
 
 def read_append_log(path: Path) -> list[LogRecord]:
