@@ -16,6 +16,7 @@ from gradledger.evidence.bundle import (
 )
 from gradledger.evidence.check_receipt import check_receipt
 from gradledger.evidence.receipt import EvidenceReceipt
+from gradledger.evidence.text import bundle_text, selection_of
 from gradledger.log import (
     DESCRIPTION_NAME,
     LogDescription,
@@ -91,6 +92,15 @@ def _check_files(files: Mapping[str, bytes], receipt: EvidenceReceipt) -> Iterat
             yield Finding("V857", name, "a file", "none of this name")
     for name in sorted({TEXT_NAME, _DESCRIPTION} - files.keys()):
         yield Finding("V857", name, "no file", "a file of every bundle")
+    if TEXT_NAME in files and not _is_own_text(files[TEXT_NAME], receipt):
+        yield Finding("V911", TEXT_NAME, "other words", "what this version writes of the receipt")
+
+
+def _is_own_text(content: bytes, receipt: EvidenceReceipt) -> bool:
+    """Whether a bundle's text is what the receipt gives, but for the words of who asked for it."""
+    text = content.decode("utf-8", "replace")
+    selection = selection_of(text)
+    return selection is not None and text == bundle_text(receipt, selection, receipt.verifier_keys)
 
 
 def _check_description(files: Mapping[str, bytes], receipt: EvidenceReceipt) -> Iterator[Finding]:

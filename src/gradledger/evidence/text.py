@@ -6,6 +6,7 @@ caller typed is made inert first.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
@@ -120,6 +121,13 @@ def bundle_text(receipt: EvidenceReceipt, selection: str, keys: Sequence[Verifie
     )
 
 
+def selection_of(text: str) -> str | None:
+    """Return what a bundle's text says was selected; None where it does not say so."""
+    found = _SELECTED.search(text)
+    return found and found.group(1)
+
+
+_SELECTED: Final = re.compile(r"\nSelected:\n\n```text\n([^\n]*)\n```\n")
 _TEXT: Final = """# Evidence from the record of a training run
 
 Selected:

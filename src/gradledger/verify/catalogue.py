@@ -99,6 +99,7 @@ FINDINGS: Final[dict[str, str]] = {
     "V908": "absence cannot be proved for some sources",
     "V909": "model state was thinned",
     "V910": "state was removed by an erasure",
+    "V911": "text of a bundle has other words",
     "V920": "parent of the fork is not at hand",
     "V921": "witness cannot be compared",
 }

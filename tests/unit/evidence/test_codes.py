@@ -19,6 +19,8 @@ from gradledger.evidence import (
     hand_receipt,
     provenance,
 )
+from gradledger.evidence.bundle import INDEX_NAME, BundleIndex
+from gradledger.evidence.container import read_container
 from gradledger.log import SigningKey
 from gradledger.query import Records
 from gradledger.verify.catalogue import FINDINGS
@@ -88,8 +90,15 @@ def test_receipts(logged: Logged, logged_records: Records, tmp_path: Path, what:
 def test_bundles(logged: Logged, logged_records: Records, tmp_path: Path) -> None:
     folder = tmp_path / "bundle"
     hand_bundle(logged_records, {"source": "pkg:b"}, out=folder)
-    (folder / "README.md").write_text("another text")
-    assert codes(folder, logged) == {"V857"}
+    assert codes(folder, logged) == set()
+    text = folder / "README.md"
+    text.write_text(text.read_text().replace(" rows", " columns"))
+    assert codes(folder, logged) == {"V857", "V911"}
+    files = read_container(folder)
+    (folder / INDEX_NAME).write_bytes(bytes(BundleIndex.of(files)))
+    assert codes(folder, logged) == {"V911"}
+    assert check_evidence(folder, [logged.verifier]).is_sound
+    text.unlink()
     tile = next(path for path in (folder / "log/tile").rglob("*") if path.is_file())
     tile.write_bytes(bytes(len(tile.read_bytes())))
     assert codes(folder, logged) == {"V857", "V858"}
