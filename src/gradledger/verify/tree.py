@@ -179,9 +179,12 @@ def _check_present(tree: Tree, found: Statements, present: set[TileId | None]) -
 
 
 def _files(folder: Path) -> Iterable[Path]:
+    """Return all files, and links to folders: what lies behind those is not the log's."""
     try:
         return sorted(
-            path for path in folder.rglob("*") if not path.is_dir() and not is_temporary(path.name)
+            path
+            for path in folder.rglob("*")
+            if (path.is_symlink() or not path.is_dir()) and not is_temporary(path.name)
         )
     except OSError as error:
         raise cannot_read(folder, error) from error

@@ -118,6 +118,13 @@ def cut(made: MadeRun) -> None:
             path.unlink()
 
 
+def linked(made: MadeRun) -> None:
+    """Checkpoints lie elsewhere, where they may change unseen."""
+    folder = made.run_dir / "log/checkpoints"
+    folder.rename(made.run_dir.parent / "elsewhere")
+    folder.symlink_to(made.run_dir.parent / "elsewhere")
+
+
 def waiting(made: MadeRun) -> None:
     with Log.open(made.run_dir, fixed_key("successor")) as log:
         log.append(state())
@@ -146,6 +153,7 @@ CASES: list[tuple[str, Change, set[str]]] = [
     ("leaf altered", lambda m: replace_in(m, last_tile(m, "entries"), b"demo", b"Demo"), {"V107"}),
     ("cut", cut, {"V109"}),
     ("stray", lambda made: (made.run_dir / "log/tile/0/009").write_bytes(b""), {"V110"}),
+    ("linked folder", linked, {"V110"}),
     ("no leaf", lambda made: append(made, b"{}"), {"V201"}),
     ("a path that leads out", escaping, {"V201"}),
     ("other run", lambda made: append(made, state("other")), {"V202"}),
