@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from signed_run import SOURCES, change_json, change_table, log_anew, make_signed_run, train
 
 import gradledger as gl
-from gradledger.errors import LogError, StorageError
+from gradledger.errors import LogError
 from gradledger.log import (
     DirectoryWitness,
     KeyKind,
@@ -274,46 +274,3 @@ def test_verification_needs_no_torch(run: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("verify: clean, ")
-
-
-def test_clean_after_a_kill_between_the_last_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The end record was there, and the write-ahead log still was: nothing removed it later."""
-    key = SigningKey.generate("example.org/lab")
-    close = run_journal.Sink.close
-
-    def cut_off(sink: run_journal.Sink, *, remove_log: bool = False) -> None:
-        if remove_log:
-            _refuse(None)
-        close(sink)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(run_journal.Sink, "close", cut_off)
-        with pytest.raises(RuntimeError, match="cut off"):
-            train(tmp_path / "run", key)
-    assert (tmp_path / "run/end.json").exists()
-    assert (tmp_path / "run/wal").exists()
-    with pytest.raises(StorageError, match="S102"):
-        train(tmp_path / "run", key)
-    assert not (tmp_path / "run/wal").exists()
-    assert check_run(tmp_path / "run", [key.verifier]).findings == ()
-
-
-def test_a_write_ahead_log_that_cannot_be_removed_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    unlink, key = Path.unlink, SigningKey.generate("example.org/lab")
-
-    def refuse(path: Path, **named: bool) -> None:
-        if path.suffix == ".log":
-            raise PermissionError(13, "no")
-        unlink(path, **named)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "unlink", refuse)
-        with pytest.raises(StorageError, match="S112"):
-            train(tmp_path / "run", key)
-    with pytest.raises(StorageError, match="S102"):
-        train(tmp_path / "run", key)
-    assert check_run(tmp_path / "run", [key.verifier]).findings == ()
