@@ -33,8 +33,7 @@ def since_step(run_dir: Path) -> int:
 def behind(ledger: Ledger, behaviour: str, done: Demonstration, console: Console) -> Answer | str:
     """Differentiate a behaviour through the run and rank packages; keep what fits a page.
 
-    Where the run cannot be differentiated, as where a whole batch is kept out of a block, the
-    refusal is the answer: it names the step and the way on.
+    Where the run cannot be differentiated the refusal is the answer: it names the way on.
     """
     try:
         return _ranked(ledger, behaviour, done, console)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from gradledger.demo.absence import executed_removal, first_use, used_or_not
 from gradledger.demo.authority import refused_example, what_successor_changes, why_refused
-from gradledger.demo.behind import behind
+from gradledger.demo.behind import behind, since_step
 from gradledger.demo.erasing import erase_example, latest_example, removed_from_the_middle
 from gradledger.demo.present_probes import show_canary, tops_table
 from gradledger.ledger import Ledger, open_ledger
@@ -245,10 +245,11 @@ def _behind(ledger: Ledger, done: Demonstration, console: Console) -> None:
     if done.training.dtype.itemsize < _SINGLE_BYTES:
         return
     name = list(done.data.probe_tokens)[-1]
+    asked = f"{name!r} --since {since_step(done.run_dir)} --by package --order negative"
     _heading(
         console,
         f"What is behind the output {name!r}?",
-        f"gradledger influence {done.run_dir} {name!r} --by package --order negative",
+        f"gradledger influence {done.run_dir} {asked}",
     )
     console.print(behind(ledger, name, done, console))
 
