@@ -79,3 +79,23 @@ def test_forms_are_used_for_captured_parameters_alone() -> None:
     assert name({id(w)}) == "NativeLayerNormBackward0"
     with Curved(set()), torch.no_grad():
         assert functional.gelu(x).grad_fn is None
+
+
+@pytest.mark.parametrize(
+    "function",
+    [functional.relu, torch.relu, lambda x: x.relu()],
+    ids=["functional", "torch", "method"],
+)
+def test_a_kink_is_spread_where_that_is_asked(function: Function) -> None:
+    """The spread step integrates to the step: the slope over a range is that of the rectifier."""
+    x = torch.linspace(-6.0, 6.0, 4001, dtype=torch.float64, requires_grad=True)
+    with Curved(set(), kinks=0.3):
+        y = function(x)
+    (first,) = torch.autograd.grad(y.sum(), [x], create_graph=True)
+    (second,) = torch.autograd.grad(first.sum(), [x])
+    assert torch.equal(y.detach(), x.detach().relu())
+    assert torch.equal(first.detach(), (x.detach() > 0).double())
+    assert float(torch.trapezoid(second, x.detach())) == pytest.approx(1.0, abs=1e-9)
+    with Curved(set()):
+        (first,) = torch.autograd.grad(function(x).sum(), [x], create_graph=True)
+    assert first.grad_fn is None or not float(torch.autograd.grad(first.sum(), [x])[0].abs().max())

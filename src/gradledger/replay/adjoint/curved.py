@@ -26,27 +26,46 @@ from torch.overrides import TorchFunctionMode
 
 _Pair = tuple[Tensor, Tensor]
 
+#: Height of the normal density.
+_DENSITY: Final = 1.0 / math.sqrt(2.0 * math.pi)
+_RECTIFIERS: Final = (functional.relu, torch.relu, Tensor.relu)
+
 
 class Curved(TorchFunctionMode):
     """Answers calls of the functions of this file where their arguments are usual ones.
 
     Args:
         captured: ``id`` of the parameters whose gradients taps tell.
+        kinks: Width of inputs over which a rectifier's step is spread in second derivatives; 0 for
+            torch's own, which knows nothing of the kink. No exact derivative then, but one that
+            foretells changes which carry inputs over it.
     """
 
-    def __init__(self, captured: Collection[int]) -> None:
+    def __init__(self, captured: Collection[int], kinks: float = 0.0) -> None:
         super().__init__()
-        self._captured = captured
+        self._captured, self._kinks = captured, kinks
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call the function, or the form of it that is cheap to differentiate twice."""
         given = dict(kwargs or {})
         form = _FORMS.get(func)
+        if self._kinks and func in _RECTIFIERS:
+            form = self._relu
         if form is not None and args and _is_curved(args[0]) and self._tapped(args, given):
             found = form(*args, **given)
             if found is not None:
                 return found
         return func(*args, **given)
+
+    def _relu(self, x: Tensor, inplace: bool = False) -> Tensor | None:  # noqa: FBT001, FBT002
+        if inplace:
+            return None
+
+        def slopes(values: Tensor) -> _Pair:
+            spread = (values / self._kinks).square_().mul_(-0.5).exp_()
+            return (values > 0).to(values.dtype), spread.mul_(_DENSITY / self._kinks)
+
+        return _apply(_Elementwise, x, functional.relu(x.detach()), slopes)
 
     def _tapped(self, args: Sequence[Any], given: Mapping[str, Any]) -> bool:
         """Whether every parameter among the arguments is captured."""
@@ -194,7 +213,7 @@ def _projected(b: Tensor, x: Tensor, mean: Tensor, rstd: Tensor, weight: Tensor 
 
 def _gelu_slopes(x: Tensor) -> _Pair:
     square = x * x
-    density = square.mul(-0.5).exp_().mul_(1.0 / math.sqrt(2.0 * math.pi))
+    density = square.mul(-0.5).exp_().mul_(_DENSITY)
     first = torch.special.ndtr(x).addcmul_(x, density)
     return first, density.mul_(square.neg_().add_(2.0))
 

@@ -90,6 +90,7 @@ def derive(
     since: int = 0,
     memory_bytes: int = 1 << 30,
     blunt: float = 0.0,
+    kinks: float = 0.0,
     keep: Path | None = None,
     progress: Progress | None = None,
 ) -> Derivatives:
@@ -107,6 +108,8 @@ def derive(
             for that many.
         blunt: Gradient size below which the optimizer's step is not followed exactly, see
             ``AdamTransition``; 0 gives the exact derivative.
+        kinks: Width of inputs over which the step of a rectifier's slope is spread, see
+            ``Curved``; 0 gives the exact derivative.
         keep: File that the sweep is kept in while it goes on, and goes on from where it was cut
             off; not for other weights.
         progress: Called after every executed step.
@@ -124,13 +127,14 @@ def derive(
         stack.enter_context(preserved_rng())
         keeper = half = None
         if keep is not None and at is None:
-            keeper = Keeper(keep, run, tuple(behaviours), since, blunt)
+            keeper = Keeper(keep, run, tuple(behaviours), since, (blunt, kinks))
             half = keeper.read(build, behaviours)
         last = run.num_steps if half is None else half.adjoint.step
         sweeper = prepare(
             run, build, intervention, (since, last), memory_bytes, progress, kind=Sweeper
         )
         feeder = sweeper.feeder
+        feeder.kinks = kinks
         stack.callback(feeder.let_go)
         sweeper.later = [] if half is None else half.edits
         sweeper.follow(train)

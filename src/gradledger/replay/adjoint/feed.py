@@ -176,6 +176,8 @@ class Feeder(Recorder):
     row_weights: Mapping[int, Tensor]
     #: ``id`` of the parameters whose gradients taps tell, in reverse slots.
     captured: Collection[int] = frozenset()
+    #: Width over which kinks of rectifiers are spread in reverse slots.
+    kinks: float = 0.0
 
     def step(self, batch: Any = None, *, examples: Sequence[int | str] | None = None) -> Step:
         """Execute the next slot."""
@@ -211,7 +213,7 @@ class Feeder(Recorder):
         if self.slot.reverse:
             with (
                 sdpa_kernel(SDPBackend.MATH),
-                Curved(self.captured),
+                Curved(self.captured, self.kinks),
                 intercepted_backward(self._backward, instead=True),
             ):
                 yield

@@ -56,7 +56,7 @@ class Keeper:
         run: The run.
         names: The behaviours.
         since: Step that the sweep goes back to.
-        blunt: Gradient size below which steps are not followed exactly.
+        softened: What makes the derivative another than the exact one: ``blunt`` and ``kinks``.
         every_seconds: Time between two writings.
     """
 
@@ -66,12 +66,12 @@ class Keeper:
         run: RecordedRun,
         names: Sequence[str],
         since: int,
-        blunt: float,
+        softened: tuple[float, float],
         every_seconds: float = 30.0,
     ) -> None:
         self.path, self._run = path, run
         record = {"run_id": run.begin["run_id"], "names": list(names), "since": since}
-        self._mark = record_digest("sweep/1", {**record, "blunt": repr(blunt)})
+        self._mark = record_digest("sweep/1", {**record, "softened": repr(softened)})
         self._every, self._last = every_seconds, time.monotonic()
 
     def step_done(self, sweeper: Sweeper, values: NDArray[np.float64]) -> None:
