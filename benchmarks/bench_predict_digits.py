@@ -2,9 +2,9 @@
 
 Caveat: 1,000 digits, 20 queries, 100 random removals of each size, fixed trajectory (same initial
 weights, order and denominators; removed examples have weight 0), float32, mean over three seeds.
-The executed side is trained as an ensemble, held against executed replays of the recorded loop. The
-blunted derivative follows gradients below 3e-3 less steeply, the softened one also spreads the kinks
-of rectifiers over 0.3; both sizes were chosen on seed 1.
+The executed side is trained as an ensemble, held against executed replays of the recorded loop.
+The blunted derivative follows gradients below 3e-3 less steeply, the softened one also spreads the
+kinks of rectifiers over 0.3; both sizes were chosen on seed 1.
 """
 
 from __future__ import annotations
