@@ -148,6 +148,7 @@ CODES: Final[dict[str, str]] = {
     "R104": "content differs from the record",
     "R105": "training loop ended at another step",
     "R106": "run is settled already",
+    "R107": "measure does not fit the optimizer",
     "R121": "probes differ from the record",
     "R131": "intervention needs capture of every parameter",
     "R132": "intervention on coupled rows",

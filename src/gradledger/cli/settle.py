@@ -22,6 +22,16 @@ Interval = Annotated[
         help="Between two stored steps; may be repeated. Default: the whole run.",
     ),
 ]
+Measure = Annotated[
+    str,
+    typer.Option(
+        "--measure",
+        metavar="NAME",
+        help="displacement: each gradient is booked when it is incurred, at that day's rates. "
+        "frozen: it is carried on by later steps as they really went (the frozen-curvature "
+        "adjoint); every step is executed twice.",
+    ),
+]
 Key = Annotated[
     Path | None, typer.Option("--key", metavar="FILE", help="The key that signs the log.")
 ]
@@ -32,6 +42,7 @@ def settle(
     command: Command = None,
     *,
     interval: Interval = None,
+    measure: Measure = "displacement",
     key: Key = None,
     entry: Entry = None,
     name: Name = None,
@@ -42,11 +53,13 @@ def settle(
     """Accounting: execute a run once more and book what each visit did over whole intervals.
 
     Adds the tables of displacement to the run, and those of its probes where the loop brings them
-    along. A pass that was killed goes on where it was.
+    along; or those of the second measure. trace --measure NAME and follow show both. A pass that
+    was killed goes on where it was.
     """
     with open_ledger(run) as ledger, executing() as advance:
         answer = ledger.settle(
             _pairs(interval),
+            measure=measure,
             key=key,
             progress=advance,
             command=tuple(command or ()),

@@ -99,8 +99,10 @@ def _referenced(run_dir: Path, steps: Sequence[int]) -> dict[int, str]:
     }
     for path in sorted((run_dir / "resumes").glob("resume-*.json")):
         found.setdefault(int(read_json(path)["step"]), "a resume went on from it")
-    if segment_files(run_dir, "displacement/lines"):
-        ends = read_table(run_dir, "displacement/lines", ["start_step", "stop_step"]).to_pydict()
+    for table in ("displacement/lines", "frozen/lines"):
+        if not segment_files(run_dir, table):
+            continue
+        ends = read_table(run_dir, table, ["start_step", "stop_step"]).to_pydict()
         for step in {*ends["start_step"], *ends["stop_step"]}:
             found.setdefault(step, "end of a settled interval")
     if segment_files(run_dir, "probes/values"):

@@ -221,4 +221,4 @@ def _enforce(
 ) -> None:
     number = weights.add(name, resolved)
     if not accept_coupled:
-        weights.refuse_coupled(np.asarray([number], np.int32), coupled)
+        weights.refuse_coupled(np.asarray([number], np.int32), lambda: coupled)

@@ -9,7 +9,7 @@ from typing import Any
 from gradledger.errors import QueryError
 from gradledger.ledger.entry import load_loop, load_replay
 from gradledger.ledger.script import run_script
-from gradledger.query import Answer, Records, replayed, settled
+from gradledger.query import SETTLED, Answer, Records, allowed, replayed, settled
 
 Progress = Callable[[int, int], None]
 
@@ -54,6 +54,7 @@ class Executions:
         self,
         intervals: Sequence[tuple[int, int]] | None = None,
         *,
+        measure: str = "displacement",
         key: str | Path | None = None,
         progress: Progress | None = None,
         **loop: Any,
@@ -61,20 +62,27 @@ class Executions:
         """Accounting: execute the run once more and book what each visit did over whole intervals.
 
         A pass that was killed goes on at the last stored state that it had come to. Probes are
-        booked too where the loop brings them along.
+        booked too where the loop brings them along, with the shares of displacement.
 
         Args:
             intervals: Pairs (start, stop) of stored steps; by default the whole run.
+            measure: ``displacement``: each gradient is booked when it is incurred, with all that it
+                will still cause at today's rates. ``frozen``, the frozen-curvature adjoint: each is
+                carried on by later steps as they really went; every step is executed twice.
             key: Key file that signs the log, where it is signed; None takes that of the
                 environment variable ``GRADLEDGER_KEY``.
             progress: Called after every step with its number and that of the last one.
             loop: As for ``replay``.
 
         Raises:
-            ReplayError: The run cannot be executed again, is settled already (R106), or the probes
-                are not those that were recorded (R121).
+            ReplayError: The run cannot be executed again, is settled already (R106), its optimizer
+                has no such measure (R107), or the probes are not those that were recorded (R121).
             LogError: The log is signed, and the key is not the one that signs it. Code L136.
         """
+        allowed("measure", measure, SETTLED)
+        if measure == "frozen":
+            found = self._settle_frozen(intervals, key, progress or _tell_nobody, loop)
+            return settled(self._records, found, measure)
         task = {
             "name": "settle",
             "intervals": None if intervals is None else [list(pair) for pair in intervals],
@@ -82,6 +90,36 @@ class Executions:
         }
         found = self._perform(task, progress, **loop)
         return settled(self._records, found)
+
+    def _settle_frozen(
+        self,
+        intervals: Sequence[tuple[int, int]] | None,
+        key: str | Path | None,
+        progress: Progress,
+        loop: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """Execute every stretch that is not booked yet twice, the last first, then conclude."""
+        engine, path = load_replay(), self._records.path
+        wanted, stretches = engine.frozen_stretches(path, intervals, key)
+        whole = sum(2 * (stretch.stop - stretch.start) for stretch in stretches)
+        done = 0
+        for stretch in stretches:
+            for name in ("frozen_note", "frozen_book"):
+                task = {
+                    "name": name,
+                    "intervals": [list(pair) for pair in wanted],
+                    "start": stretch.start,
+                    "stop": stretch.stop,
+                }
+
+                def tell(step: int, _: int, before: int = done - stretch.start) -> None:
+                    progress(before + step, whole)
+
+                if not stretch.is_booked:
+                    self._perform(task, tell, **loop)
+                done += stretch.stop - stretch.start
+        found: dict[str, Any] = engine.finish_frozen(path, wanted, key)
+        return found
 
     def _perform(
         self,

@@ -22,6 +22,7 @@ from gradledger.query.follow import UNITS, follow
 from gradledger.query.inert import inert
 from gradledger.query.influence import influence, with_executed
 from gradledger.query.info import info
+from gradledger.query.intervals import SETTLED
 from gradledger.query.intervention import OPERATIONS, Resolved, Selection, as_filters, resolve
 from gradledger.query.matrix import matrix
 from gradledger.query.measures import MEASURES
@@ -75,6 +76,7 @@ __all__ = [
     "MODEL_FILE",
     "OPERATIONS",
     "ORDERS",
+    "SETTLED",
     "UNITS",
     "UNIT_KEYS",
     "Answer",

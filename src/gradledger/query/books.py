@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from gradledger.query.answer import Answer, Column, Table
 from gradledger.query.balance import balance_by_step, balance_table, verdict_counts
+from gradledger.query.intervals import tiling
 from gradledger.query.lines import in_order, line_words
-from gradledger.query.measures import Scope, line_sums, numbers, tiling
+from gradledger.query.measures import Scope, line_sums, numbers
 from gradledger.query.names import Matched, Span, allowed, match_groups, match_steps
 from gradledger.query.records import Records
 from gradledger.query.standing import standing_notes

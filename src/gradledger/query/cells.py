@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gradledger.query.inert import inert
+from gradledger.query.intervals import SETTLED
 from gradledger.query.measures import (
     USABLE,
     Scope,
@@ -131,10 +132,10 @@ def wholes_by_group(scope: Scope) -> dict[int, float]:
             "GROUP BY 1 ORDER BY 1",
             [scope.span.start, scope.span.stop],
         )
-    elif scope.measure == "displacement":
+    elif scope.measure in SETTLED:
         rows = scope.records.ask(
             'SELECT "group", sum(sq) FROM (SELECT interval, "group", max(displacement_sq) AS sq '
-            f"FROM displacement_lines l WHERE {settled_sql(scope, 'l')} GROUP BY 1, 2) "
+            f"FROM {scope.measure}_lines l WHERE {settled_sql(scope, 'l')} GROUP BY 1, 2) "
             f'WHERE "group" IN ({numbers(scope.matched.numbers)}) GROUP BY 1 ORDER BY 1'
         )
     else:
@@ -195,9 +196,10 @@ def _terms(scope: Scope) -> tuple[dict[int, str], str, str, str]:
         groups = columns_of(scope, "visits", "gnorm")
         terms = {g: _or_zero(f"v.gnorm_{g}::DOUBLE * v.gnorm_{g}") for g in groups}
         return terms, "", "visits v", span
-    groups = columns_of(scope, "displacement_visits", "share")
+    table = f"{scope.measure}_visits"
+    groups = columns_of(scope, table, "share")
     terms = {g: _or_zero(f"v.share_{g}::DOUBLE") for g in groups}
-    return terms, "", "displacement_visits v", settled_sql(scope, "v")
+    return terms, "", f"{table} v", settled_sql(scope, "v")
 
 
 def _or_zero(term: str) -> str:

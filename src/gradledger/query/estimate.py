@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Final
 
-from gradledger.query.measures import Scope, columns_of, settled_sql, tiling
+from gradledger.query.intervals import tiling
+from gradledger.query.measures import Scope, columns_of, settled_sql
 from gradledger.query.names import match_groups, match_steps
 from gradledger.query.records import Records
 from gradledger.query.touch import displacement_wholes

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from gradledger.errors import QueryError
 from gradledger.query.answer import Answer, Column, Table
-from gradledger.query.measures import MEASURE_WORDS, Scope, tiling
+from gradledger.query.intervals import tiling
+from gradledger.query.measures import MEASURE_WORDS, Scope
 from gradledger.query.names import Span, allowed, match_groups, match_steps
 from gradledger.query.profiles import profiles_of, weights_in_words
 from gradledger.query.records import Records
@@ -85,7 +86,7 @@ def follow(
         question="follow",
         title=f"Follow: what {words(where)} changed in {span}",
         kind="accounting",
-        measure="displacement and energy" if scope.intervals else "energy",
+        measure=_measures(scope),
         facts=_facts(scope, where, num_examples),
         tables=(
             _where(scope, where, by, units, in_units),
@@ -94,6 +95,17 @@ def follow(
         ),
         notes=tuple(_notes(scope, where)),
     )
+
+
+def _is_frozen(scope: Scope) -> bool:
+    return bool(tiling(scope.records, scope.span, "frozen"))
+
+
+def _measures(scope: Scope) -> str:
+    """Name the measures that are shown."""
+    settled = ["displacement"] if scope.intervals else []
+    settled += ["frozen"] if _is_frozen(scope) else []
+    return " and ".join([", ".join(settled), "energy"] if settled else ["energy"])
 
 
 def _facts(scope: Scope, where: Mapping[str, Any], num_examples: int) -> dict[str, Any]:
@@ -124,6 +136,7 @@ def _where(
         (
             "total" if name == TOTAL else name,
             touch.displacement_share,
+            touch.frozen_share,
             touch.energy_share,
             touch.norm_rms,
             touch.visits,
@@ -136,6 +149,7 @@ def _where(
     columns = (
         Column(by, by),
         Column("displacement", "displ. share", "share", in_text=bool(scope.intervals)),
+        Column("frozen", "frozen share", "share", in_text=_is_frozen(scope)),
         Column("energy", "energy share", "share"),
         Column("gradient_norm", "|grad| rms", "number"),
         Column("visits", "visits acting", "integer"),
@@ -203,6 +217,8 @@ def _notes(scope: Scope, where: Mapping[str, Any]) -> list[str]:
     notes = [_NOT_CAUSAL, f"energy: {MEASURE_WORDS['energy']}"]
     if scope.intervals:
         notes.append(f"displ.: {MEASURE_WORDS['displacement']}")
+    if _is_frozen(scope):
+        notes.append(f"frozen: {MEASURE_WORDS['frozen']}")
     notes += [
         "visits acting: visits with a gradient other than zero there; |grad| rms: over these",
         _CHANNELS,

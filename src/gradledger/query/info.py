@@ -7,7 +7,7 @@ from typing import Any
 from gradledger.errors import GradledgerError
 from gradledger.log import LogReader, has_log
 from gradledger.query.answer import Answer, Column, Table
-from gradledger.query.measures import all_intervals
+from gradledger.query.intervals import all_intervals
 from gradledger.query.orphans import resumes_table, unfinished
 from gradledger.query.probes import probe_records
 from gradledger.query.records import Records
@@ -60,6 +60,7 @@ def _facts(records: Records) -> dict[str, Any]:
         "balance": _balance(records),
         "displacement": [f"{item.start + 1} to {item.stop}" for item in all_intervals(records)]
         or "not settled",
+        **_frozen(records),
         "probes": [entry["name"] for entry in probe_records(records)] or "none",
         "metadata": metadata_columns(records),
         "log": _log(records),
@@ -85,6 +86,12 @@ def _fork(records: Records) -> dict[str, Any]:
     if not said:
         return {}
     return {"forked from": f"run {said['run_id']} after step {said['step']}, log {said['origin']}"}
+
+
+def _frozen(records: Records) -> dict[str, Any]:
+    """Return the intervals that the second measure was settled for, where it was."""
+    found = [f"{item.start + 1} to {item.stop}" for item in all_intervals(records, "frozen")]
+    return {"frozen-curvature adjoint": found} if found else {}
 
 
 def _log(records: Records) -> str:

@@ -1,11 +1,13 @@
 """How contributions add up: the SQL of one visit's value under each measure, and its denominator.
 
-Three measures, never mixed and named in every answer:
+Four measures, never mixed and named in every answer:
 
 - ``energy`` (cash basis): sum of <C kappa gamma_v, delta_t> over sum of |delta_t|^2, from booked
   scalars: the stored alignment times the step's cash factor;
 - ``displacement`` (accrual basis): <sum of u_v, D> over |D|^2, D the change over an interval, from
   the displacement tables of a settling pass;
+- ``frozen``: <D_v, D> over |D|^2, D_v what later steps, with second moments as they were, really
+  made of the gradient: the frozen-curvature adjoint, from the frozen tables of a settling pass;
 - ``norm``: sum of |gamma_v|, how hard the examples pulled, whatever came of it.
 
 For several parameter groups numerators and denominators are summed before dividing.
@@ -18,18 +20,23 @@ from dataclasses import dataclass
 from typing import Final
 
 from gradledger.errors import QueryError
+from gradledger.query.intervals import SETTLED, Interval, all_intervals, tiling
 from gradledger.query.names import Matched, Span
 from gradledger.query.records import Records
 from gradledger.schema import CASH_LINES
 
-MEASURES: Final[tuple[str, ...]] = ("displacement", "energy", "norm")
+MEASURES: Final[tuple[str, ...]] = ("displacement", "frozen", "energy", "norm")
 
 #: Names under which the settling pass may book the visits' own line.
-VISIT_LINES: Final = frozenset({"visits", "contributions", "accrued_contributions"})
+VISIT_LINES: Final = frozenset(
+    {"visits", "contributions", "accrued_contributions", "frozen_contributions"}
+)
 
 MEASURE_WORDS: Final[dict[str, str]] = {
     "displacement": "share of displacement (accrual basis): <entries, D> / |D|^2, D the change of "
     "the parameters over the interval",
+    "frozen": "share of displacement by the frozen-curvature adjoint: <D_v, D> / |D|^2, D_v what "
+    "later steps, second moments as they were, really made of a gradient",
     "energy": "share of energy (cash basis): sum of <direct part, delta> / sum of |delta|^2, over "
     "steps",
     "norm": "gradient norm: sum over visits of |gradient after the depth profile|; says how hard "
@@ -38,15 +45,6 @@ MEASURE_WORDS: Final[dict[str, str]] = {
 
 #: Rows of the books whose figures can be added; SQL on ``books``.
 USABLE: Final = "(isfinite(delta_norm) AND coalesce(verdict, '') <> 'not finite')"
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Interval of a settling pass: the change from after ``start`` to after ``stop``."""
-
-    number: int
-    start: int
-    stop: int
 
 
 @dataclass(frozen=True)
@@ -102,11 +100,12 @@ def choose(
     Raises:
         QueryError: Q107 where the measure was not recorded for this scope.
     """
-    intervals = tiling(records, span) if measure in (None, "displacement") else ()
-    if intervals and _has_columns(records, "displacement_visits", "share", matched):
-        return Scope(records, matched, span, "displacement", intervals), ""
-    if measure == "displacement":
-        raise _not_settled(records, matched, span)
+    asked = measure or "displacement"
+    intervals = tiling(records, span, asked) if asked in SETTLED else ()
+    if intervals and _has_columns(records, f"{asked}_visits", "share", matched):
+        return Scope(records, matched, span, asked, intervals), ""
+    if measure in SETTLED:
+        raise _not_settled(records, matched, span, measure)
     settled = measure or "energy"
     prefix = "gnorm" if settled == "norm" else "align"
     if not _has_columns(records, "visits", prefix, matched):
@@ -117,33 +116,6 @@ def choose(
     elif measure is None:
         note = "displacement shares were not settled for this run, so energy is shown"
     return Scope(records, matched, span, settled), note
-
-
-def tiling(records: Records, span: Span) -> tuple[Interval, ...]:
-    """Return the settled interval that is exactly ``span``, else those that tile it, else ()."""
-    if not (records.has("displacement_lines") and records.has("displacement_visits")):
-        return ()
-    known = all_intervals(records)
-    for item in known:
-        if item.start + 1 == span.start and item.stop == span.stop:
-            return (item,)
-    chain: list[Interval] = []
-    place = span.start - 1
-    while place < span.stop:
-        steps = [item for item in known if item.start == place and item.stop <= span.stop]
-        if not steps:
-            return ()
-        chain.append(max(steps, key=lambda item: (item.stop, -item.number)))
-        place = chain[-1].stop
-    return tuple(chain)
-
-
-def all_intervals(records: Records) -> list[Interval]:
-    """Return every settled interval, by number."""
-    rows = records.ask(
-        "SELECT DISTINCT interval, start_step, stop_step FROM displacement_lines ORDER BY 1"
-    )
-    return [Interval(int(number), int(start), int(stop)) for number, start, stop in rows]
 
 
 def value_sql(scope: Scope, measure: str | None = None) -> ValueSql:
@@ -173,11 +145,11 @@ def value_sql(scope: Scope, measure: str | None = None) -> ValueSql:
             plain=f"sqrt({' + '.join(squares)})",
             careful=f"sqrt({' + '.join(_or_zero(term) for term in squares)})",
         )
-    groups = columns_of(scope, "displacement_visits", "share")
+    groups = columns_of(scope, f"{measure}_visits", "share")
     shares = [f"v.share_{g}::DOUBLE" for g in groups]
     return ValueSql(
         with_sql="",
-        source="displacement_visits v",
+        source=f"{measure}_visits v",
         where=settled_sql(scope, "v"),
         plain=" + ".join(shares),
         careful=" + ".join(_or_zero(term) for term in shares),
@@ -237,14 +209,15 @@ def line_sums(scope: Scope) -> tuple[float, dict[str, float]]:
         )[0]
         sums = [float(value or 0.0) for value in row]
         return sums[0], dict(zip(CASH_LINES, sums[1:], strict=True))
-    if scope.measure == "displacement":
-        where = f'"group" IN ({groups}) AND {settled_sql(scope, "displacement_lines")}'
+    if scope.measure in SETTLED:
+        table = f"{scope.measure}_lines"
+        where = f'"group" IN ({groups}) AND {settled_sql(scope, table)}'
         lines = records.ask(
-            f"SELECT line, sum({_finite('dot')}) FROM displacement_lines WHERE {where} "
+            f"SELECT line, sum({_finite('dot')}) FROM {table} WHERE {where} "
             "GROUP BY line ORDER BY line"
         )
         whole = records.ask(
-            "SELECT sum(sq) FROM (SELECT max(displacement_sq) AS sq FROM displacement_lines "
+            f"SELECT sum(sq) FROM (SELECT max(displacement_sq) AS sq FROM {table} "
             f'WHERE {where} GROUP BY interval, "group")'
         )[0][0]
         return float(whole or 0.0), {str(line): float(dot or 0.0) for line, dot in lines}
@@ -275,14 +248,15 @@ def _has_columns(records: Records, relation: str, prefix: str, matched: Matched)
     return any(f"{prefix}_{g}" in present for g in matched.numbers)
 
 
-def _not_settled(records: Records, matched: Matched, span: Span) -> QueryError:
-    known = [f"{item.start + 1} to {item.stop}" for item in all_intervals(records)]
+def _not_settled(records: Records, matched: Matched, span: Span, measure: str) -> QueryError:
+    known = [f"{item.start + 1} to {item.stop}" for item in all_intervals(records, measure)]
     return QueryError(
         "Q107",
-        observed=f"measure='displacement' for {span}, {matched}",
-        expected=f"steps {', '.join(known[:6])}" if known else "a run with displacement tables",
+        observed=f"{measure=} for {span}, {matched}",
+        expected=f"steps {', '.join(known[:6])}" if known else f"a run with {measure} tables",
         where=str(records.path),
-        hint="ask with measure='energy', or settle these steps by a replay",
+        hint="ask with measure='energy', or settle these steps: "
+        f"gradledger settle --measure {measure}",
     )
 
 

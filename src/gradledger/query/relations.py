@@ -18,6 +18,8 @@ RELATIONS: Final[dict[str, str]] = {
     "books": "books",
     "displacement/visits": "displacement_visits",
     "displacement/lines": "displacement_lines",
+    "frozen/visits": "frozen_visits",
+    "frozen/lines": "frozen_lines",
     "probes/values": "probe_values",
     "probes/visits": "probe_visits",
     "probes/lines": "probe_lines",

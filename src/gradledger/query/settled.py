@@ -9,10 +9,12 @@ from typing import Any, Final
 import pyarrow.compute as pc
 
 from gradledger.query.answer import Answer, Column, Table
+from gradledger.query.measures import MEASURE_WORDS
 from gradledger.query.records import Records
-from gradledger.schema import ACCRUAL_LINES
+from gradledger.schema import ACCRUAL_LINES, FROZEN_LINES
 from gradledger.segment import read_table
 
+_NAMES: Final = {"displacement": ACCRUAL_LINES, "frozen": FROZEN_LINES}
 _LINES: Final = (
     Column("start", "after step", "integer"),
     Column("stop", "to step", "integer"),
@@ -31,27 +33,29 @@ _NOTE: Final = (
 )
 
 
-def settled(records: Records, found: Mapping[str, Any]) -> Answer:
+def settled(records: Records, found: Mapping[str, Any], measure: str = "displacement") -> Answer:
     """Show what a settling pass booked.
 
     Args:
         records: The run.
-        found: What the task ``settle`` returned.
+        found: What the pass returned.
+        measure: One of ``SETTLED``.
     """
-    lines = read_table(records.path, "displacement/lines")
+    lines = read_table(records.path, f"{measure}/lines")
     rows: list[tuple[Any, ...]] = []
     for start, stop in found["intervals"]:
         mine = lines.filter(
             pc.and_(pc.equal(lines["start_step"], start), pc.equal(lines["stop_step"], stop))
         ).to_pylist()
         square = math.fsum({row["group"]: row["displacement_sq"] for row in mine}.values())
-        for line in ACCRUAL_LINES:
+        for line in _NAMES[measure]:
             dot = math.fsum(row["dot"] for row in mine if row["line"] == line)
             rows.append((start, stop, line, dot / square if square else None))
     probes = tuple(
         (name, probe["measured"], probe["explained"], probe["residual"])
-        for name, probe in sorted(found["probes"].items())
+        for name, probe in sorted(found.get("probes", {}).items())
     )
+    times = "twice" if measure == "frozen" else "again"
     tables = [
         Table("lines", "What made up the displacement", _LINES, tuple(rows)),
         Table("probes", "Probes over the run", _PROBES, probes),
@@ -60,7 +64,11 @@ def settled(records: Records, found: Mapping[str, Any]) -> Answer:
         question="settle",
         title=f"Settling of {records.path.name}",
         kind="accounting",
-        facts={"steps executed again, bit-identical": found["num_steps"]},
+        measure=measure,
+        facts={
+            "measure": MEASURE_WORDS[measure],
+            f"steps executed {times}, bit-identical": found["num_steps"],
+        },
         tables=tuple(table for table in tables if table.rows),
         notes=(_NOTE,),
     )

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gradledger.errors import QueryError
+from gradledger.query.intervals import SETTLED
 from gradledger.query.measures import (
     VISIT_LINES,
     Scope,
@@ -139,6 +140,6 @@ def split(
 
 def _columns(scope: Scope) -> tuple[str, str]:
     """Return relation and column prefix of the measure; no prefix where visits are counted."""
-    if scope.measure == "displacement":
-        return "displacement_visits", "share"
+    if scope.measure in SETTLED:
+        return f"{scope.measure}_visits", "share"
     return "visits", {"energy": "align", "norm": "gnorm"}.get(scope.measure, "")

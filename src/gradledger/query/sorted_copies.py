@@ -18,7 +18,7 @@ import duckdb
 from gradledger.canon import record_digest
 
 #: Relations that are copied.
-COPIED: Final = ("visits", "displacement_visits", "probe_visits")
+COPIED: Final = ("visits", "displacement_visits", "frozen_visits", "probe_visits")
 
 #: Name of the copies within a connection.
 _SCHEMA: Final = "sorted_copies"

@@ -17,6 +17,7 @@ from gradledger.query.cells import (
     leading,
     wholes_by_window,
 )
+from gradledger.query.intervals import SETTLED
 from gradledger.query.measures import MEASURE_WORDS, MEASURES, Scope, choose, line_sums
 from gradledger.query.names import Span, allowed, match_groups, match_steps
 from gradledger.query.records import Records
@@ -27,6 +28,8 @@ _WHOLE: Final[dict[str, str]] = {
     "energy": "shares of a window are of that window's own sum of |delta|^2",
     "displacement": "shares are of the whole interval's |D|^2, so a key's windows add up to its "
     "share in trace",
+    "frozen": "shares are of the whole interval's |D|^2, so a key's windows add up to its share in "
+    "trace",
     "norm": "norms have no whole: a share is the part of the window's sum of norms",
 }
 
@@ -132,7 +135,7 @@ def _wholes(
     """Return the denominator of each window."""
     if scope.measure == "energy":
         return wholes_by_window(scope, width)
-    if scope.measure == "displacement":
+    if scope.measure in SETTLED:
         return dict.fromkeys(range(count), line_sums(scope)[0])
     return {
         window: math.fsum(cell.value for (place, _), cell in cells.items() if place == window)
@@ -191,7 +194,7 @@ def _shares(
         total = math.fsum(known) if known else None
         rest = 1.0 - total if total is not None and scope.measure == "energy" else None
         rows.append((f"{span.start} to {span.stop}", *shares, total, rest))
-    if scope.measure == "displacement":
+    if scope.measure in SETTLED:
         sums = [math.fsum(row[place] or 0.0 for row in rows) for place in range(1, len(names) + 2)]
         rows.append(("total", *sums, None))
     columns = (

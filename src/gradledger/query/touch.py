@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from gradledger.query.intervals import tiling
 from gradledger.query.measures import (
     USABLE,
     Scope,
@@ -34,6 +35,8 @@ class Touch:
         energy_whole: Sum of |delta|^2.
         displacement: Sum of inner products with the displacement.
         displacement_whole: Squared norm of the displacement.
+        frozen: Sum of inner products with the displacement by the frozen-curvature adjoint.
+        frozen_whole: Squared norm of the displacement where that was settled.
         squares: Sum over visits of the squared gradient norm.
         first: First step with such a visit.
         last: Last one.
@@ -45,6 +48,8 @@ class Touch:
     energy_whole: float = 0.0
     displacement: float = 0.0
     displacement_whole: float = 0.0
+    frozen: float = 0.0
+    frozen_whole: float = 0.0
     squares: float = 0.0
     first: int | None = None
     last: int | None = None
@@ -78,6 +83,12 @@ class Touch:
         exists = self.captured and self.displacement_whole
         return self.displacement / self.displacement_whole if exists else None
 
+    @property
+    def frozen_share(self) -> float | None:
+        """Share of displacement by the frozen-curvature adjoint; ``None`` where nothing changed."""
+        exists = self.captured and self.frozen_whole
+        return self.frozen / self.frozen_whole if exists else None
+
 
 def touches(
     scope: Scope, where: Mapping[str, Any], units: Units, width: int
@@ -98,7 +109,9 @@ def touches(
     rows = scope.records.ask(*_visit_query(scope, where, every, width))
     pieces = {int(row[0]): _unpack(every, row) for row in rows}
     wholes = _energy_wholes(scope, width)
-    displaced, displaced_wholes = _displacement(scope, where)
+    displaced, displaced_wholes = _settled(scope, where)
+    again = replace(scope, measure="frozen", intervals=tiling(scope.records, scope.span, "frozen"))
+    frozen, frozen_wholes = _settled(again, where)
     captured = {
         *columns_of(scope, "visits", "align"),
         *columns_of(scope, "displacement_visits", "share"),
@@ -109,6 +122,8 @@ def touches(
             energy_whole=math.fsum(wholes[key] for key in wholes if key[1] in groups),
             displacement=math.fsum(displaced.get(g, 0.0) for g in groups),
             displacement_whole=math.fsum(displaced_wholes.get(g, 0.0) for g in groups),
+            frozen=math.fsum(frozen.get(g, 0.0) for g in groups),
+            frozen_whole=math.fsum(frozen_wholes.get(g, 0.0) for g in groups),
             captured=not captured.isdisjoint(groups),
         )
         for name, groups in every.items()
@@ -231,16 +246,15 @@ def _energy_wholes(scope: Scope, width: int) -> dict[tuple[int, int], float]:
     return {(int(piece), int(g)): float(whole or 0.0) for piece, g, whole in rows}
 
 
-def _displacement(
-    scope: Scope, where: Mapping[str, Any]
-) -> tuple[dict[int, float], dict[int, float]]:
-    """Return, per group, the inner products of the visits' entries and |D|^2."""
-    groups = columns_of(scope, "displacement_visits", "share")
+def _settled(scope: Scope, where: Mapping[str, Any]) -> tuple[dict[int, float], dict[int, float]]:
+    """Return, per group, the inner products of the visits and |D|^2, for intervals of a scope."""
+    table = f"{_kind(scope)}_visits"
+    groups = columns_of(scope, table, "share")
     if not scope.intervals or not groups:
         return {}, {}
     sql, values = conditions(scope.records, where, "v")
     join, weight, join_values = _credit(where)
-    relation, order = brought_together(scope.records, "displacement_visits", where)
+    relation, order = brought_together(scope.records, table, where)
     sums = ", ".join(f"sum({_or_zero(f'v.share_{g}::DOUBLE')} * v.credit)" for g in groups)
     row = scope.records.ask(
         # Materialised, or the engine would drop an order that sums do not ask for.
@@ -256,11 +270,16 @@ def _displacement(
 
 def displacement_wholes(scope: Scope) -> dict[int, float]:
     """Return the squared norm of the displacement over the intervals of a scope, per group."""
+    table = f"{_kind(scope)}_lines"
     rows = scope.records.ask_once(
         'SELECT "group", sum(sq) FROM (SELECT interval, "group", max(displacement_sq) AS sq '
-        f"FROM displacement_lines l WHERE {settled_sql(scope, 'l')} GROUP BY 1, 2) GROUP BY 1"
+        f"FROM {table} l WHERE {settled_sql(scope, 'l')} GROUP BY 1, 2) GROUP BY 1"
     )
     return {int(group): float(whole or 0.0) for group, whole in rows}
+
+
+def _kind(scope: Scope) -> str:
+    return "frozen" if scope.measure == "frozen" else "displacement"
 
 
 def _credit(where: Mapping[str, Any]) -> tuple[str, str, list[Any]]:

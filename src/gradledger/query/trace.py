@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gradledger.query.answer import Answer, Column, Table
+from gradledger.query.intervals import SETTLED
 from gradledger.query.lines import in_order, line_words
 from gradledger.query.measures import (
     MEASURE_WORDS,
@@ -23,7 +24,12 @@ from gradledger.query.records import Records
 from gradledger.query.selection import Key, key_of
 from gradledger.query.standing import standing_notes
 
-_SHARE_HEADERS = {"displacement": "displ. share", "energy": "energy share", "norm": "share"}
+_SHARE_HEADERS = {
+    "displacement": "displ. share",
+    "frozen": "frozen share",
+    "energy": "energy share",
+    "norm": "share",
+}
 
 _NOT_CAUSAL = (
     "accounting: adds up exactly, but is not a causal effect; "
@@ -171,7 +177,7 @@ def _facts(scope: Scope, denominator: float, ranking: Table) -> dict[str, Any]:
     if scope.intervals:
         facts["intervals"] = [f"{item.start + 1} to {item.stop}" for item in scope.intervals]
     if scope.measure != "norm":
-        name = "|D|" if scope.measure == "displacement" else "root of sum |delta|^2"
+        name = "|D|" if scope.measure in SETTLED else "root of sum |delta|^2"
         facts[name] = math.sqrt(denominator)
     same = (
         {}

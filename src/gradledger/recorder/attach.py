@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import nn, optim
 
 from gradledger.gradient import Capture, survey
+from gradledger.recorder.attention import Attention
 from gradledger.recorder.booking import Booker
 from gradledger.recorder.buffers import BufferGroups
 from gradledger.recorder.groups import Grouping, build_groups
@@ -61,7 +62,7 @@ def observe(
     unattributed: Sequence[str],
     later: Sequence[str] = (),
     accept_coupled: bool,
-    measure_visits: bool,
+    attention: Attention,
     update_norms: bool = False,
     substitute: bool = False,
 ) -> Observation:
@@ -79,7 +80,8 @@ def observe(
     refuse_sparse(
         model, [value for group in grouping.groups for value in group.parameters.values()]
     )
-    capture = Capture(found.units, collect_passive=measure_visits, substitute=substitute)
+    units = found.units if attention.gradients else ()
+    capture = Capture(units, collect_passive=attention.visits, substitute=substitute)
     uncaptured = [name for name, _ in grouping.coverage.unattributed]
     booker = Booker(
         grouping.groups,
@@ -87,7 +89,7 @@ def observe(
         family,
         capture,
         uncaptured,
-        measure_visits=measure_visits,
+        attention=attention,
         update_norms=update_norms,
     )
     blocks = {name: place for place, name in enumerate(grouping.blocks)}
@@ -96,6 +98,6 @@ def observe(
         booker,
         BufferGroups(model, blocks, len(grouping.groups)),
         DepthWeights(grouping, accept_coupled=accept_coupled),
-        RowProbe(model, found.units) if measure_visits else None,
+        RowProbe(model, found.units) if attention.visits else None,
         family.name,
     )

@@ -21,6 +21,7 @@ from torch.utils.hooks import RemovableHandle
 
 from gradledger.gradient import Capture
 from gradledger.gradient.again import count_changes
+from gradledger.recorder.attention import Attention
 from gradledger.recorder.checks import refuse_infinite, refuse_leak, refuse_unbooked
 from gradledger.recorder.group_books import book_group
 from gradledger.recorder.groups import Group
@@ -58,10 +59,11 @@ class Booker:
         capture: Capture,
         uncaptured: Iterable[str],
         *,
-        measure_visits: bool = True,
+        attention: Attention | None = None,
         update_norms: bool = False,
     ) -> None:
-        self._measure_visits, self._update_norms = measure_visits, update_norms
+        self._attention = attention or Attention()
+        self._measure_visits, self._update_norms = self._attention.visits, update_norms
         left_out = set(uncaptured)
         self._optimizer, self._family, self.capture = optimizer, family, capture
         self._groups_of = param_groups_of(optimizer)
@@ -74,7 +76,7 @@ class Booker:
             ]
             for group in groups
         ]
-        self._keep_raw = measure_visits
+        self._keep_raw = self._measure_visits
         self.last_rows: list[dict[str, Any]] = []  # Of the step that was booked last.
         self.sketcher: Sketcher | None = None
         self.loss_scale = 1.0  # Of this step; gradient norms are booked without it.
@@ -85,6 +87,8 @@ class Booker:
 
     def watch(self) -> None:
         """Put hooks on the parameters that are trained and have none; frozen ones take none."""
+        if not self._attention.gradients:
+            return
         for entry in (entry for entries in self.tracked for entry in entries):
             parameter = entry.parameter
             if parameter.requires_grad and id(parameter) not in self._handles:
@@ -113,18 +117,17 @@ class Booker:
         entries = [entry for group in self.tracked for entry in group]
         self._groups_of = param_groups_of(self._optimizer)
         refuse_unbooked(self._optimizer, entries, where)
-        if not overflowed(self._optimizer):  # A fused step knows of it, and changes nothing.
+        # A fused step knows of an overflow, and changes nothing.
+        if self._attention.finite and not overflowed(self._optimizer):
             refuse_infinite(entries, where)
-        # A write between the beginning of the step and the update is none of the update's.
-        held = self._stood == [count_changes(entry.parameter) for entry in entries]
+        if self._attention.deltas and not self._is_held(entries):
+            _copy_parameters(entries)
         for entry in entries:
             if id(entry.parameter) in routed:
                 refuse_leak(entry, self.capture.emitted(entry.parameter), where)
             if self._keep_raw and not entry.has_raw:
                 entry.raw.zero_()  # Gradients that are zeros, not None, and had no backward pass.
-            if not held:
-                entry.theta_before.copy_(entry.parameter)
-            if not self._measure_visits:
+            if not (self._measure_visits or self._attention.laws):
                 continue
             settings = self._groups_of.get(id(entry.parameter))  # None: has not joined yet.
             entry.before = (
@@ -188,10 +191,14 @@ class Booker:
     def hold_parameters(self) -> None:
         """Keep what a step left, to compare it when the next one begins."""
         entries = [entry for group in self.tracked for entry in group]
-        torch._foreach_copy_(
-            [entry.theta_before for entry in entries], [entry.parameter for entry in entries]
-        )
+        _copy_parameters(entries)
         self._holds_after = True
+
+    def _is_held(self, entries: Sequence[Tracked]) -> bool:
+        """Whether the copy stands: a write since the step began is none of the update's."""
+        return self._stood is not None and self._stood == [
+            count_changes(entry.parameter) for entry in entries
+        ]
 
     def _delta_rows(self, step: int, routed: frozenset[int]) -> list[dict[str, Any]]:
         """Book deltas alone, for the level ``decisions``."""
@@ -259,3 +266,10 @@ class Booker:
                 entry.has_raw = True
 
         return copy
+
+
+def _copy_parameters(entries: Sequence[Tracked]) -> None:
+    """Copy what an update will overwrite, all tensors in one call."""
+    torch._foreach_copy_(
+        [entry.theta_before for entry in entries], [entry.parameter for entry in entries]
+    )

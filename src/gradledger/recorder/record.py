@@ -15,6 +15,7 @@ from gradledger.policy import Policy, load_policy
 from gradledger.probe import Probe, check_probes
 from gradledger.recorder.admit import Admitter
 from gradledger.recorder.attach import Observation, observe
+from gradledger.recorder.attention import Attention
 from gradledger.recorder.behaviours import Behaviours
 from gradledger.recorder.checks import check_choice
 from gradledger.recorder.describe import (
@@ -176,7 +177,7 @@ def record(
         unattributed=unattributed,
         later=later,
         accept_coupled=accept_coupled,
-        measure_visits=level != "decisions",
+        attention=Attention(visits=level != "decisions"),
         update_norms=update_norms,
         substitute=substitute,
     )

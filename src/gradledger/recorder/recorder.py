@@ -239,7 +239,7 @@ class Recorder:
             GradientError: Rows are coupled and a profile is not full. Code G102.
         """
         profiles = self.examples.profile[numbers]
-        self.weights.refuse_coupled(profiles, self.coupled())
+        self.weights.refuse_coupled(profiles, self.coupled)
         device = next(self.model.parameters()).device
         routed = self.weights.for_batch(profiles, device, accumulated=accumulated)
         self._routed |= routed.keys()

@@ -111,7 +111,7 @@ class RunJournal:
             metadata,
             recorder.examples,
             recorder.weights,
-            lambda profiles: recorder.weights.refuse_coupled(profiles, recorder.coupled()),
+            lambda profiles: recorder.weights.refuse_coupled(profiles, recorder.coupled),
         )
         self._log.segments(self._admitter.sealed)
         return admitted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -59,14 +59,22 @@ class DepthWeights:
         self._full.append(all(weight == 1.0 for weight in weights))
         return len(self.names) - 1
 
-    def refuse_coupled(self, profiles: NDArray[np.int32], coupled: Sequence[str]) -> None:
+    def refuse_coupled(
+        self, profiles: NDArray[np.int32], coupled_modules: Callable[[], Sequence[str]]
+    ) -> None:
         """Refuse profiles other than full where modules couple the rows of a batch.
+
+        Args:
+            profiles: Of the rows.
+            coupled_modules: Names what couples them; asked only where a profile is not full.
 
         Raises:
             GradientError: Code G102.
         """
         limited = [self.names[number] for number in np.unique(profiles) if not self._full[number]]
-        if coupled and limited and not self.accept_coupled:
+        if not limited or self.accept_coupled:
+            return
+        if coupled := coupled_modules():
             raise GradientError(
                 "G102",
                 observed=f"profile {limited[0]!r} with coupled module {coupled[0]!r}",

@@ -2,6 +2,7 @@
 
 from gradledger.replay.contents import contents_of
 from gradledger.replay.counterfactual import counterfactual
+from gradledger.replay.frozen import finish_frozen, frozen_stretches
 from gradledger.replay.loop import TrainingLoop, ask_model, named_observables
 from gradledger.replay.recorded import RecordedRun
 from gradledger.replay.rerun import rerun
@@ -15,6 +16,8 @@ __all__ = [
     "ask_model",
     "contents_of",
     "counterfactual",
+    "finish_frozen",
+    "frozen_stretches",
     "named_observables",
     "perform",
     "rerun",

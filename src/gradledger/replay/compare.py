@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from gradledger.errors import ReplayError
+from gradledger.recorder.attention import Attention
 from gradledger.recorder.recorder import Recorder
 from gradledger.recorder.step import Step
 from gradledger.replay.journal import RerunJournal
@@ -94,6 +95,10 @@ class Comparison(RerunJournal):
         """Begin after this step."""
         super().begin_at(start, folder)
         self.found.start = start
+
+    def attention(self, *, visits: bool) -> Attention:
+        """Leave out what the comparison of states finds too."""
+        return replace(super().attention(visits=visits), finite=False)
 
     def begin_step(self, recorder: Recorder, step: Step) -> None:
         """Compare the state before the step, and the random numbers."""

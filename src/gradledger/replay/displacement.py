@@ -22,10 +22,19 @@ class Displacement:
     Args:
         run: The recorded run.
         intervals: Pairs (start, stop) of steps with stored states, start < stop.
+        table: Folder of the tables.
+        lines: Their lines.
     """
 
-    def __init__(self, run: RecordedRun, intervals: Sequence[tuple[int, int]]) -> None:
+    def __init__(
+        self,
+        run: RecordedRun,
+        intervals: Sequence[tuple[int, int]],
+        table: str = "displacement",
+        lines: Sequence[str] = ACCRUAL_LINES,
+    ) -> None:
         self.run, self.intervals = run, list(intervals)
+        self._table, self._names = table, tuple(lines)
         self._ends = [
             tuple(load_weights(run.state_dir(step) / "model.safetensors") for step in interval)
             for interval in self.intervals
@@ -33,15 +42,13 @@ class Displacement:
         self._active: list[int] = []
         groups = run.parameter_groups()
         self._numbers = [group["group"] for group in groups]
-        self.lines = [
-            {line: np.zeros(len(groups)) for line in ACCRUAL_LINES} for _ in self.intervals
-        ]
+        self.lines = [{line: np.zeros(len(groups)) for line in self._names} for _ in self.intervals]
         self.squares = [
             np.asarray([self._square(place, group) for group in groups])
             for place in range(len(self.intervals))
         ]
         extra = {f"share_{number}": "float64" for number in self._numbers}
-        self._visits = SegmentWriter(run.run_dir, "displacement/visits", extra)
+        self._visits = SegmentWriter(run.run_dir, f"{table}/visits", extra)
 
     @property
     def num_active(self) -> int:
@@ -50,6 +57,10 @@ class Displacement:
 
     def begin(self, recorder: Recorder, step: int) -> int:  # noqa: ARG002 - part of Target
         """Note the intervals that the step lies in."""
+        return self.enter(step)
+
+    def enter(self, step: int) -> int:
+        """Note the intervals that a step lies in; return how many there are."""
         self._active = [
             place for place, (start, stop) in enumerate(self.intervals) if start < step <= stop
         ]
@@ -90,10 +101,10 @@ class Displacement:
             for place, (start, stop) in enumerate(self.intervals)
             for square in (self.squares[place],)
             for column, number in enumerate(self._numbers)
-            for line in ACCRUAL_LINES
+            for line in self._names
         ]
         names = ("interval", "start_step", "stop_step", "group", "line", "dot", "displacement_sq")
-        writer = SegmentWriter(self.run.run_dir, "displacement/lines", {})
+        writer = SegmentWriter(self.run.run_dir, f"{self._table}/lines", {})
         writer.append({name: [row[place] for row in rows] for place, name in enumerate(names)})
         return [segment for segment in (visits, writer.seal()) if segment is not None]
 

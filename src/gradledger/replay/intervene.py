@@ -8,12 +8,14 @@ recorded order, from the recorded random numbers, with the recorded learning rat
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 from torch import optim
 
 from gradledger.errors import ReplayError
+from gradledger.recorder.attention import Attention
 from gradledger.recorder.examples import AdmittedDataset
 from gradledger.recorder.presented import item_digest
 from gradledger.recorder.recorder import Recorder
@@ -71,6 +73,14 @@ class Interventions(RerunJournal):
         self._factual: DepthWeights | None = None
         self._other: DepthWeights | None = None
         self._kept: dict[int, int] = {}
+
+    def attention(self, *, visits: bool) -> Attention:
+        """Books are not kept, so that nothing is copied for them."""
+        return replace(super().attention(visits=visits), deltas=visits)
+
+    def is_limited(self) -> bool:
+        """Whether a visit has a depth profile other than full, or gets one."""
+        return bool(self.plan.weights) or super().is_limited()
 
     def open(self, recorder: Recorder) -> None:
         """Bring everything to the opening state, and keep an eye on the learning rates."""

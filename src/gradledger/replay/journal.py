@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from gradledger.errors import ReplayError
+from gradledger.recorder.attention import Attention
 from gradledger.recorder.examples import AdmittedDataset
 from gradledger.recorder.order import RecordedOrder, RecordEnd
 from gradledger.recorder.presented import item_digest
@@ -69,6 +70,21 @@ class RerunJournal:
         """
         self._folder = self.run.state_dir(start) if folder is None else folder
         self.start, self._order = start, self.run.order(start)
+
+    def attention(self, *, visits: bool) -> Attention:
+        """Say how closely the recorder must look.
+
+        Args:
+            visits: Whether gradients of single visits are measured.
+        """
+        return Attention(visits=visits, profiles=self.is_limited())
+
+    def is_limited(self) -> bool:
+        """Whether a visit may have a depth profile other than full."""
+        in_force = self.run.begin["settings"]["profiles"]
+        decision, admitted, profile_names = self.run.decisions()
+        used = {profile_names[code] for code in np.unique(decision[admitted])}
+        return any(weight != 1.0 for name in used for weight in in_force[name])
 
     def read_notes(self) -> dict[str, Any]:
         """Return what was found so far: the attributes named in ``NOTED``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -131,6 +132,10 @@ class RecordedRun:
 
     def decisions(self) -> tuple[NDArray[np.int32], NDArray[np.bool_], list[str]]:
         """Return decision and admission of every example, and the profile of every decision."""
+        return self._decisions
+
+    @cached_property
+    def _decisions(self) -> tuple[NDArray[np.int32], NDArray[np.bool_], list[str]]:
         distinct = read_table(
             self.run_dir, "decisions/distinct", ["verdict", "profile"]
         ).to_pydict()

@@ -104,7 +104,7 @@ def _train_again(
         unattributed=settings["unattributed"],
         later=settings.get("later", ()),
         accept_coupled=settings["accept_coupled"],
-        measure_visits=measure_visits,
+        attention=journal.attention(visits=measure_visits),
         substitute=settings.get("substitute", False),
     )
     recorder = seen.recorder(model, optimizer, journal)

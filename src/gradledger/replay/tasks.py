@@ -23,6 +23,7 @@ from gradledger.replay.answer import answer_task
 from gradledger.replay.compare import Comparison, Progress
 from gradledger.replay.contents import contents_of
 from gradledger.replay.counterfactual import counterfactual
+from gradledger.replay.frozen import book_task, note_task
 from gradledger.replay.loop import TrainingLoop
 from gradledger.replay.machine import as_recorded
 from gradledger.replay.recorded import RecordedRun
@@ -210,6 +211,8 @@ TASKS: Final[dict[str, Task]] = {
     "compare": compare_task,
     "contents": contents_task,
     "counterfactual": counterfactual_task,
+    "frozen_book": book_task,
+    "frozen_note": note_task,
     "stretch": stretch_task,
     "settle": settle_task,
 }

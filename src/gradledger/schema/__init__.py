@@ -36,7 +36,7 @@ from gradledger.schema.leaf import (
     SegmentLeaf,
     StateLeaf,
 )
-from gradledger.schema.lines import ACCRUAL_LINES, CASH_LINES, VERDICT_NAMES
+from gradledger.schema.lines import ACCRUAL_LINES, CASH_LINES, FROZEN_LINES, VERDICT_NAMES
 from gradledger.schema.resume import RESUME_FORMAT, Resume
 from gradledger.schema.run import FORMAT, RunBegin, RunEnd
 from gradledger.schema.table import (
@@ -63,6 +63,7 @@ __all__ = [
     "EXAMPLES",
     "FORK_FORMAT",
     "FORMAT",
+    "FROZEN_LINES",
     "LEAF_FORMAT",
     "LEAF_KINDS",
     "PROBE_INTERVALS",

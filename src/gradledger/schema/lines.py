@@ -36,6 +36,20 @@ ACCRUAL_LINES: Final[tuple[str, ...]] = (
     "accrual_residual",
 )
 
+#: Lines of the frozen-curvature adjoint: realised future, no inventory. e is the adjoint of the
+#: effective gradient, Q that of the parameters, both along the displacement of an interval.
+FROZEN_LINES: Final[tuple[str, ...]] = (
+    "frozen_contributions",  # kappa <e, sum(gamma_v)> over all steps
+    "frozen_gap",
+    "frozen_unattributed",
+    "frozen_edits",
+    "frozen_decay",  # <Q_a - q, theta_a>: decay of what was there before the interval
+    "frozen_opening",  # momentum that was there before the interval
+    "frozen_remainder",
+    "frozen_rounding",
+    "frozen_residual",
+)
+
 #: Verdict on one step and group. ``unchanged``: the delta is zero, shares are null.
 VERDICT_NAMES: Final[tuple[str, ...]] = (
     "balanced",

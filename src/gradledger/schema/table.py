@@ -168,6 +168,8 @@ PROBE_INTERVALS: Final[Columns] = {
 DERIVED_TABLES: Final = (
     "displacement/visits",
     "displacement/lines",
+    "frozen/visits",
+    "frozen/lines",
     "probes/visits",
     "probes/lines",
     "probes/intervals",
@@ -183,6 +185,8 @@ TABLES: Final[dict[str, Columns]] = {
     "sketches": SKETCHES,
     "displacement/visits": DISPLACEMENT,
     "displacement/lines": DISPLACEMENT_LINES,
+    "frozen/visits": DISPLACEMENT,
+    "frozen/lines": DISPLACEMENT_LINES,
     "probes/values": PROBE_VALUES,
     "probes/visits": PROBE_VISITS,
     "probes/lines": PROBE_LINES,

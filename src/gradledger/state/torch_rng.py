@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -110,7 +111,14 @@ def rng_fingerprint() -> str:
     """Return the fingerprint of all global generators: 16 hex digits."""
     state = read_rng()
     values = repr(sorted(state.values.items())).encode()
-    return fingerprint_arrays([*state.arrays.items(), ("values", np.frombuffer(values, np.uint8))])
+    items = tuple((name, array.dtype.str, array.tobytes()) for name, array in state.arrays.items())
+    return _fingerprint((*items, ("values", "|u1", values)))
+
+
+@lru_cache(maxsize=1)
+def _fingerprint(items: tuple[tuple[str, str, bytes], ...]) -> str:
+    """Return the fingerprint of named content: between most steps nobody draws a number."""
+    return fingerprint_arrays((name, np.frombuffer(part, kind)) for name, kind, part in items)
 
 
 def _setters(state: RngState) -> dict[str, Any]:

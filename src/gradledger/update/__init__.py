@@ -30,7 +30,7 @@ from gradledger.update.mixing import Mixing
 from gradledger.update.muon import MuonFamily
 from gradledger.update.nadam import NAdamFamily
 from gradledger.update.passes import Scratch
-from gradledger.update.precision import TESTABLE, Precision, precision_of
+from gradledger.update.precision import TESTABLE, Precision, precision_of, two_ulp
 from gradledger.update.radam import RAdamFamily
 from gradledger.update.realised import Realised
 from gradledger.update.rmsprop import RMSpropFamily
@@ -72,5 +72,6 @@ __all__ = [
     "register",
     "same_bits",
     "supported",
+    "two_ulp",
     "worst_verdict",
 ]

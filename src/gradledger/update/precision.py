@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gradledger.errors import UpdateError
 
-__all__ = ["TESTABLE", "Precision", "precision_of"]
+__all__ = ["TESTABLE", "Precision", "precision_of", "two_ulp"]
 
 #: Largest 2 |ulp(theta)| / |delta| at which a balance still says something.
 TESTABLE: Final = 1e-3

@@ -27,6 +27,8 @@ _WORDS: Final[dict[str, str]] = {
     "energy": "share of each row's own change, cash basis; 0 means not one gradient got in",
     "displacement": "share of each row's own displacement, accrual basis; 0 means not one "
     "gradient got in",
+    "frozen": "share of each row's own displacement, frozen-curvature adjoint; 0 means not one "
+    "gradient got in",
     "norm": "sum of gradient norms; 0 means not one gradient got in",
 }
 #: Above this part of the range a cell is so dark that its figure turns white.

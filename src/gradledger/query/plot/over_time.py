@@ -26,6 +26,7 @@ _WORDS: Final[dict[str, str]] = {
     "energy": "share of the window's change, cash basis; the rest up to 1 is momentum, decay, "
     "rounding",
     "displacement": "share of the whole displacement, accrual basis",
+    "frozen": "share of the whole displacement, frozen-curvature adjoint",
     "norm": "part of the sum of gradient norms",
 }
 _SUM: Final = "all visits"

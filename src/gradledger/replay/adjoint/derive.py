@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from gradledger.errors import ReplayError
 from gradledger.gradient import survey
 from gradledger.recorder.attach import observe
+from gradledger.recorder.attention import Attention
 from gradledger.replay.adjoint import adam, sgd
 from gradledger.replay.adjoint.end import behaviour_gradients
 from gradledger.replay.adjoint.feed import Feeder, FeedingJournal, feed
@@ -206,7 +207,7 @@ def prepare(
         groups=settings["groups"],
         unattributed=settings["unattributed"],
         accept_coupled=settings["accept_coupled"],
-        measure_visits=False,
+        attention=Attention(visits=False),
     )
     transition = find_transition(optimizer)
     layout = Layout(seen.grouping, optimizer)
