@@ -63,6 +63,15 @@ def erase(
         bool,
         typer.Option("--no-deny", help="Do not put them on the list that later admissions deny."),
     ] = False,
+    lists: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--list",
+            metavar="FILE",
+            help="A further list that later admissions deny by, beside the one next to the run and "
+            "those that GRADLEDGER_ERASED names; may be repeated.",
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before removing.")] = False,
     name: Name = None,
     trust_entry: TrustEntry = False,
@@ -94,6 +103,7 @@ def erase(
             also=also or (),
             remove_states=remove_states,
             deny=not no_deny,
+            lists=lists or (),
             out=out,
             command=tuple(command or ()),
             name=name,

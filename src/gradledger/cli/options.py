@@ -44,7 +44,8 @@ Where = Annotated[
         "--where",
         metavar="COLUMN=VALUE",
         help="With this value in a metadata column, or as profile, policy or verdict; may be "
-        "repeated. COLUMN= matches where nothing is recorded.",
+        "repeated. COLUMN>=VALUE and COLUMN<=VALUE are bounds; COLUMN= matches where nothing is "
+        "recorded.",
     ),
 ]
 
@@ -74,6 +75,8 @@ def filters(
     }
     for item in where or []:
         name, sign, value = item.partition("=")
+        if name.endswith((">", "<")):
+            name += sign
         if not sign or not name or name in named:
             raise QueryError(
                 "Q110",

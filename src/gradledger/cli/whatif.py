@@ -87,6 +87,14 @@ Steps = Annotated[
     str | None,
     typer.Option("--steps", metavar="FIRST:LAST", help="Only in these steps."),
 ]
+Time = Annotated[
+    str | None,
+    typer.Option(
+        "--time",
+        metavar="FROM..TO",
+        help="Only in the steps that ended between two moments, ISO 8601; UTC without an offset.",
+    ),
+]
 PlanFile = Annotated[
     Path | None,
     typer.Option(
@@ -142,6 +150,7 @@ def whatif(
     content_of: ContentOf = None,
     policy: PolicyFile = None,
     steps: Steps = None,
+    time: Time = None,
     plan: PlanFile = None,
     how: How = "replay",
     within: Within = None,
@@ -198,6 +207,8 @@ def whatif(
                 asked = [{"policy": policy}]
             if steps is not None:
                 asked = [{**item, "steps": _range(steps)} for item in asked]
+            if time is not None:
+                asked = [{**item, "time": time.split("..", 1)} for item in asked]
             answer = ledger.whatif(
                 interventions=asked,
                 how=how,

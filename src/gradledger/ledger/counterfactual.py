@@ -44,6 +44,7 @@ class Counterfactuals:
         example: int | str | None = None,
         policy: str | Path | None = None,
         steps: tuple[int, int] | None = None,
+        time: Sequence[Any] | None = None,
         interventions: Sequence[Mapping[str, Any]] | None = None,
         how: str = "replay",
         within_seconds: float | None = None,
@@ -83,6 +84,8 @@ class Counterfactuals:
             policy: In place of ``remove``: a policy document; what it would have refused is
                 removed, what it would hold to another profile is held to it.
             steps: First and last step in which it holds; by default the whole run.
+            time: In place of ``steps``: two moments, ISO 8601 or ``datetime``; it holds in the
+                steps that ended between them. None stands for the beginning or the end.
             interventions: In place of all these: several of them in one run, each a mapping with
                 the same names, such as ``{"reweight": {"source": "a"}, "factor": 2}``.
             how: ``replay`` executes; any other name gives that estimate alone.
@@ -120,6 +123,7 @@ class Counterfactuals:
             "content": content,
             "example": example,
             "steps": steps,
+            "time": time,
         }
         given = {
             "remove": remove,

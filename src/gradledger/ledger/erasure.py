@@ -33,7 +33,7 @@ from gradledger.query import (
     states_after,
     words,
 )
-from gradledger.rights import add_erasure
+from gradledger.rights import add_erasure, erased_list, named_lists
 from gradledger.schema import Remove
 from gradledger.segment import write_bytes_atomic
 from gradledger.state import model_file_digest
@@ -55,6 +55,7 @@ class Erasures(Checks):
         also: Sequence[str | Path] = (),
         remove_states: bool = False,
         deny: bool = True,
+        lists: Sequence[str | Path] = (),
         out: str | Path | None = None,
         build: Callable[[], Any] | None = None,
         train: Callable[[Any], None] | None = None,
@@ -80,7 +81,10 @@ class Erasures(Checks):
                 takes that of the environment variable ``GRADLEDGER_KEY``.
             also: Other runs, or folders of runs, to search for the same examples.
             remove_states: Remove the stored states and models that contain them; the log says so.
-            deny: Put them on the list beside the run that later admissions in that folder deny.
+            deny: Put them on the list beside the run that later admissions in that folder deny, and
+                on every list that is named.
+            lists: Files of further lists to put them on, beside those that the environment variable
+                ``GRADLEDGER_ERASED`` names; made where they are not there.
             out: File for a copy of the certificate; never overwritten.
             build: Builds model and optimizer as the run did; by default what the run names.
             train: The training loop that was recorded; it does not close the recorder.
@@ -114,6 +118,8 @@ class Erasures(Checks):
         place = _free(out)
         examples = selected_examples(records, filters)
         earlier = erased_before(records.path)
+        for where in named_lists(lists) if deny else ():
+            erased_list(where)  # One that cannot be read is refused before anything is executed.
         loop = {
             "build": build,
             "train": train,
@@ -138,16 +144,17 @@ class Erasures(Checks):
         request = Request(words(filters), rows, earlier, reason, reference)
         model = result_folder(records, intervention) / MODEL_FILE
         done = issue_erasure(records, result, model, request, remains, signer, remove=remove_states)
-        denied = None
-        if deny:
-            denied = add_erasure(
-                records.path.parent,
+        denied = [
+            add_erasure(
+                where,
                 contents,
                 rows,
                 run_id=records.begin.run_id,
                 erased_at=request.requested_at,
                 certificate=done.sha256,
             )
+            for where in ((records.path.parent, *named_lists(lists)) if deny else ())
+        ]
         if place is not None:
             write_bytes_atomic(place, done.path.read_bytes())
         return erasure_answer(done, request, remains, denied, signer)

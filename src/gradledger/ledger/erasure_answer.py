@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,11 @@ from gradledger.query import Answer, Column, Table
 
 
 def erasure_answer(
-    done: Certified, request: Request, remains: Remains, denied: Path | None, signer: SigningKey
+    done: Certified,
+    request: Request,
+    remains: Remains,
+    denied: Sequence[Path],
+    signer: SigningKey,
 ) -> Answer:
     """Return what an erasure came to: the certificate's facts, probes, and what remains.
 
@@ -20,7 +24,7 @@ def erasure_answer(
         done: The certificate.
         request: What was asked for.
         remains: What is left elsewhere.
-        denied: The list that later admissions deny by; None where it was not touched.
+        denied: The lists that later admissions deny by.
         signer: The key that signed.
     """
     predicate = done.record["predicate"]
@@ -40,8 +44,9 @@ def erasure_answer(
     }
     if request.earlier:
         facts["erased earlier, and out of this model too"] = len(request.earlier)
-    if denied is not None:
-        facts["denied from now on by"] = str(denied)
+    if denied:
+        places = [str(place) for place in denied]
+        facts["denied from now on by"] = places if len(places) > 1 else places[0]
     return Answer(
         question="erase",
         title=f"Erased: {request.words}",

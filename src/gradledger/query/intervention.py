@@ -3,6 +3,7 @@
 One thing asked is a mapping with one operation in it and what that operation needs::
 
     {"remove": {"license": "GPL-3.0-only"}, "steps": (1, 50)}
+    {"remove": {"lines>=": 100}, "time": ("2026-03-01T12:00", "2026-03-01T12:30")}
     {"renormalise": {"package": "requests"}, "by": "tokens"}
     {"reweight": 17, "factor": 2.0}
     {"reprofile": {"class": "copyleft"}, "profile": "head-only"}
@@ -27,6 +28,7 @@ from gradledger.query.decide_again import decide_again
 from gradledger.query.names import allowed
 from gradledger.query.records import Records
 from gradledger.query.selection import selected_examples, words
+from gradledger.query.step_times import NOTE, steps_between
 from gradledger.schema import (
     RENORMALISED_BY,
     Change,
@@ -104,7 +106,7 @@ def _one(records: Records, asked: Asked) -> Resolved:
     if len(named) != 1:
         raise _argument(", ".join(named) or "no intervention", "one of " + ", ".join(OPERATIONS))
     operation = named[0]
-    beside = ("steps",) if operation != "policy" else ()
+    beside = ("steps", "time") if operation != "policy" else ()
     strange = [n for n in asked if n not in (operation, *beside, *OPERATIONS[operation])]
     if strange:
         known = ", ".join((*OPERATIONS[operation], *beside)) or "nothing else"
@@ -113,10 +115,14 @@ def _one(records: Records, asked: Asked) -> Resolved:
         return _policy(records, asked)
     filters = as_filters(asked[operation])
     examples = selected_examples(records, filters)
-    steps = _steps(records, asked.get("steps"))
-    build = _BUILDERS[operation]
-    intervention = build(records, examples, steps, asked)
-    return Resolved(intervention, in_words(intervention, words(filters)), _notes(intervention))
+    steps, timed = _steps(records, asked.get("steps")), asked.get("time")
+    if timed is not None:
+        if steps is not None:
+            raise _argument("steps and time", "one of them")
+        steps = steps_between(records, timed)
+    intervention = _BUILDERS[operation](records, examples, steps, asked)
+    notes = (*_notes(intervention), *((NOTE,) if timed is not None else ()))
+    return Resolved(intervention, in_words(intervention, words(filters)), notes)
 
 
 def as_filters(selection: Selection) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gradledger.errors import QueryError
+from gradledger.query.bounds import bound_of, bounded
 from gradledger.query.names import nearest
 from gradledger.query.records import Records
 from gradledger.query.relations import quote
@@ -90,7 +91,7 @@ def condition(records: Records, name: str, value: Any, alias: str) -> tuple[str,
         records: The run.
         name: ``example``, ``rule``, a column of the decision or a metadata column.
         value: Compared as text; ``None`` matches where nothing is recorded. For ``example`` also
-            a tuple of numbers.
+            a tuple of numbers. With ``>=`` or ``<=`` behind a metadata column's name, a bound.
         alias: Relation with columns ``example`` and ``decision``.
 
     Raises:
@@ -109,7 +110,11 @@ def condition(records: Records, name: str, value: Any, alias: str) -> tuple[str,
     if name in DECISION_KEYS:
         inner, values = _equal(DECISION_KEYS[name], value)
         return f"{alias}.decision IN (SELECT d.decision FROM decisions d WHERE {inner})", values
-    inner, values = _equal(f"e.{quote(_metadata(records, name))}", value)
+    column, sign = bound_of(name) if name not in metadata_columns(records) else (name, "")
+    if sign:
+        inner, values = bounded(records, _metadata(records, column), sign, value)
+    else:
+        inner, values = _equal(f"e.{quote(_metadata(records, name))}", value)
     return f"{alias}.example IN (SELECT e.example FROM examples e WHERE {inner})", values
 
 
@@ -278,7 +283,7 @@ def _suggest(records: Records, where: Mapping[str, Any]) -> str:
         elif name in DECISION_KEYS:
             sql = f"SELECT DISTINCT {DECISION_KEYS[name]} FROM decisions d ORDER BY 1 LIMIT 5000"
         else:
-            column = quote(_metadata(records, name))
+            column = quote(_metadata(records, bound_of(name)[0]))
             sql = f"SELECT DISTINCT {column} FROM examples ORDER BY 1 LIMIT 5000"
         choices = [str(row[0]) for row in records.ask(sql) if row[0] is not None]
         hint = nearest(str(value), choices)

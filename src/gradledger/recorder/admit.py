@@ -30,7 +30,7 @@ from gradledger.recorder.recorded_admission import (
 )
 from gradledger.recorder.salts import Salts
 from gradledger.recorder.weights import FULL, DepthWeights
-from gradledger.rights import erased_list
+from gradledger.rights import known_erasures
 from gradledger.segment import SealedSegment
 from gradledger.state.torch_state import preserved_rng
 
@@ -59,6 +59,7 @@ class Admitter:
         *,
         verify_content: bool,
         recorded: Sequence[AdmissionRecord] = (),
+        erased: Sequence[str | Path] = (),
     ) -> None:
         self._recorded, self._num_admissions = list(recorded), 0
         self._run_dir, self._policy, self._now = run_dir, policy, now
@@ -66,7 +67,7 @@ class Admitter:
         self._num_decisions = 0
         self.sealed: list[SealedSegment] = []
         self.salts = Salts(run_dir)
-        self._erased = erased_list(run_dir.resolve().parent)
+        self._erased = known_erasures(run_dir.resolve().parent, erased)
 
     def admit(
         self,

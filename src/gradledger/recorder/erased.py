@@ -1,4 +1,4 @@
-"""Deny what was erased: a list beside the run stands above every policy.
+"""Deny what was erased: lists of it stand above every policy.
 
 A denial can only take away, so it is no matter of the policy's text. Its decisions follow those of
 the policy in the tables, with the class ``erased`` and no rules, and a check repeats the others.
@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from gradledger.errors import ReplayError
 from gradledger.recorder.admission import Admission
-from gradledger.rights import ErasedList, Erasure
+from gradledger.rights import ErasedLists, Erasure
 
 #: Content class of what may not be admitted because it was erased.
 ERASED_CLASS: Final = "erased"
@@ -28,12 +28,12 @@ _DENIED: Final[dict[str, str]] = {
 
 
 def erased_among(
-    known: ErasedList, contents: Sequence[bytes | None], table: pa.Table
+    known: ErasedLists, contents: Sequence[bytes | None], table: pa.Table
 ) -> dict[int, Erasure]:
     """Return which items of a data set were erased, by place.
 
     Args:
-        known: The list.
+        known: The lists.
         contents: SHA-256 of every item; None where it was not taken.
         table: Metadata, one row per item.
     """

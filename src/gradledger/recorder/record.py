@@ -89,6 +89,7 @@ def record(
     key: SigningKey | str | Path | None = None,
     witnesses: Sequence[Cosigner] | str | Path = (),
     fork: str | None = None,
+    erased: Sequence[str | Path] = (),
 ) -> Recorder:
     """Begin a run: book every change that the optimizer makes to the model.
 
@@ -139,6 +140,8 @@ def record(
         witnesses: Who cosigns the log when it is opened and closed: a quorum policy with URLs.
         fork: ``"RUN@STEP"``: begin with the model, optimizer and random numbers that another run
             stored after a step; the log names it and proves that it had logged them.
+        erased: Files of lists of what was erased, beside the one next to the run and those that
+            ``GRADLEDGER_ERASED`` names: what is on them is denied.
 
     Returns:
         The recorder, attached.
@@ -232,6 +235,7 @@ def record(
         behaviours=behaviours,
         log=LogKeeper(run_dir, signer, asked),
         parent=parent,
+        erased=erased,
     )
 
 
@@ -248,6 +252,7 @@ def _start(
     behaviours: Behaviours,
     log: LogKeeper,
     parent: Parent | None,
+    erased: Sequence[str | Path],
 ) -> Recorder:
     """Take the run's lock and begin it, or go on with it; whatever fails lets go of the lock."""
     settings = begin.settings
@@ -274,6 +279,7 @@ def _start(
             settings["profiles"],
             verify_content=settings["verify_content"],
             recorded=resumption.admissions if resumption is not None else (),
+            erased=erased,
         )
         journal = RunJournal(
             run_dir,
