@@ -28,8 +28,8 @@ Measure = Annotated[
         "--measure",
         metavar="NAME",
         help="displacement: each gradient is booked when it is incurred, at that day's rates. "
-        "frozen: it is carried on by later steps as they really went (the frozen-curvature "
-        "adjoint); every step is executed twice.",
+        "frozen: it is carried on by later steps as they really went (the adjoint with curvature "
+        "frozen); every step is executed twice.",
     ),
 ]
 Key = Annotated[
