@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from torch import nn, optim
 
@@ -157,9 +157,8 @@ def record(
         PolicyError: The policy cannot be read, or a profile names a block that the model lacks.
     """
     given = {k: v for k, v in locals().items() if k not in ("run_dir", "model", "optimizer")}
-    examined: Recorder | None = call_of(run_dir, model, optimizer, given)
-    if examined is not None:
-        return examined
+    if (examined := call_of(run_dir, model, optimizer, given)) is not None:
+        return cast("Recorder", examined)
     check_choice("level", level, LEVELS[1:] if substitute else LEVELS)
     check_choice("on_imbalance", on_imbalance, ON_IMBALANCE)
     check_choice("visit_bits", str(visit_bits), VISIT_BITS)

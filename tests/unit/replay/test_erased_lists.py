@@ -15,8 +15,16 @@ from gradledger.segment import read_table
 
 # Test folders are no packages: helpers are found through their folder.
 sys.path.insert(0, str(Path(__file__).parent))
-from test_erase import erased, signed  # noqa: F401 - a fixture
+from test_erase import KEYS, erased, signer
 from whatif_oracle import REMOVED, Training, make
+
+
+@pytest.fixture
+def signed(tmp_path: Path) -> tuple[Training, Path, SigningKey]:
+    key = signer()
+    run = make(record={"state_every": 3, "key": key}, metadata=KEYS)
+    run.recorded(tmp_path / "run")
+    return run, tmp_path / "run", key
 
 
 def test_lists_that_are_named_deny_in_other_folders(
