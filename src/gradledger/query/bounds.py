@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from gradledger.errors import QueryError
-from gradledger.query.records import Records, quote
+from gradledger.query.records import Records
+from gradledger.query.relations import quote
 
 #: Endings of a name that make it a bound.
 BOUNDS: Final[tuple[str, ...]] = (">=", "<=")
