@@ -6,6 +6,9 @@ where k examples are removed. The slope is fitted through the origin on trial re
 random and disjoint from what is asked about; the interval is that of a new observation, by
 Student's t with n - 1 degrees of freedom. Its coverage is measured, not assumed.
 
+Nothing is said of removals larger than the trials: there the path bends further than any trial saw.
+Of smaller ones the interval is on the safe side where training is smooth.
+
 Source: Neter et al., "Applied Linear Regression Models", regression through the origin.
 """
 
@@ -20,6 +23,8 @@ from typing import Final
 COVERAGE: Final = 0.9
 #: Trials that an interval needs at least: with two, it would say nothing.
 LEAST: Final = 3
+#: Largest removal that is calibrated, over the size of the trials.
+REACH: Final = 1.5
 #: 95 % point of Student's t by degrees of freedom, from 1.
 _T: Final = (
     6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812,
@@ -55,10 +60,10 @@ def calibrated(
         num_asked: Examples that it is about.
 
     Returns:
-        ``None`` where there are too few trials, or they tell nothing.
+        ``None`` where there are too few trials, they tell nothing, or far more is asked about.
     """
     weight = math.fsum(p * p for p, _ in trials)
-    if len(trials) < LEAST or not weight or num_removed < 1:
+    if len(trials) < LEAST or not weight or num_asked > REACH * num_removed:
         return None
     slope = math.fsum(p * e for p, e in trials) / weight
     freedom = len(trials) - 1

@@ -32,6 +32,10 @@ from gradledger.schema import GroupRecord
 
 _ALONG = "along D: inner product of the change with D, over |D|^2; D is the change over the run"
 _EXECUTED = "executed: truth for this run, its order, seeds and learning rates; the run again"
+_UNBOUNDED = (
+    "no interval: it needs three trial removals (--removals of influence), and a removal over the "
+    "whole run of at most half again as many examples"
+)
 _OTHER_QUESTION = (
     "a training that never had these examples in its data set would see another order: "
     "another question"
@@ -107,6 +111,7 @@ def _estimated(
     for name in left_out:
         del nats[name]
     tables = [_estimate_table(records, estimates[how], by, how)]
+    near: dict[str, Calibrated] = {}
     if nats:
         near = calibrated_changes(records, resolved.intervention, nats) if foretold else {}
         tables.append(_predictions_table(how, nats, near))
@@ -123,7 +128,7 @@ def _estimated(
             *resolved.notes,
             _method(how),
             *(f"{name}: left out, not reliable: {why}" for name, why in left_out.items()),
-            *_unsettled(estimates),
+            *([_UNBOUNDED] if foretold and not near else _unsettled(estimates)),
         ),
     )
 
