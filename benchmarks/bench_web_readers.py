@@ -57,7 +57,7 @@ def measure() -> list[Figure]:
             next(steps)
         server, readers = _start(runs, place)
         try:
-            ratios = _blocks(steps, place / "read")
+            ratios, busy = _blocks(steps, place / "read", server.pid)
         finally:
             (place / "stop").touch()
             readers.wait(timeout=60)
@@ -71,6 +71,9 @@ def measure() -> list[Figure]:
                spread=high - low,
                caveat=f"{NUM_READERS} readers of the live overview, {pages} answers; median of "
                       f"{len(ratios)} pairs of blocks, spread: their quartiles"),
+        Figure("web.readers_server_share", busy, "ratio", "lower", 0.02,
+               caveat="processor time of the server while it is read, over that of all cores: what "
+                      "a training that used them all would lose at most; it gives way besides"),
         Figure("web.readers_errors", float(errors), "count", "equal", 0.0,
                caveat="answers other than a page or not changed, and connections cut off"),
         Figure("web.readers_p95_seconds", float(late), "seconds",
@@ -123,15 +126,27 @@ def _start(runs: Path, place: Path) -> tuple[subprocess.Popen[Any], subprocess.P
     return server, readers
 
 
-def _blocks(steps: Iterator[None], reading: Path) -> list[float]:
-    """Return seconds of a step with readers over without, pair by pair."""
-    ratios = []
+def _blocks(steps: Iterator[None], reading: Path, server: int) -> tuple[list[float], float]:
+    """Return seconds of a step with readers over without, pair by pair, and the server's share."""
+    ratios, used, wall = [], 0.0, 0.0
     for number in range(NUM_PAIRS):
         order = (True, False) if number % 2 else (False, True)
-        times = {is_read: _block(steps, reading, is_read=is_read) for is_read in order}
+        times = {}
+        for is_read in order:
+            before, begun = _processor_seconds(server), perf_counter()
+            times[is_read] = _block(steps, reading, is_read=is_read)
+            if is_read:
+                used += _processor_seconds(server) - before
+                wall += perf_counter() - begun
         ratios.append(times[True] / times[False])
     reading.unlink(missing_ok=True)
-    return ratios
+    return ratios, used / wall / (os.cpu_count() or 1)
+
+
+def _processor_seconds(process: int) -> float:
+    """Return the processor seconds of a process and all its threads, from ``/proc``."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _block(steps: Iterator[None], reading: Path, *, is_read: bool) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import types
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 
@@ -22,10 +23,16 @@ def misfit(record: Any) -> str | None:
     Returns:
         Name and value, such as ``groups[2].num_parameters 'x'``.
     """
-    for name, kind in get_type_hints(type(record)).items():
+    for name, kind in _declared(type(record)).items():
         if found := _misfit(getattr(record, name), kind, name):
             return found
     return None
+
+
+@cache
+def _declared(kind: type) -> dict[str, Any]:
+    """Return the declared types of a dataclass: worked out once, a run has thousands of records."""
+    return get_type_hints(kind)
 
 
 def _misfit(value: Any, kind: Any, place: str) -> str | None:

@@ -107,8 +107,8 @@ def serve(settings: Settings, tell: Callable[[str], None]) -> None:
             expected="127.0.0.1, ::1 or localhost, or consent",
             hint="pass --open-to-network; the pages have no encryption of their own",
         )
-    _give_way()
     site = make_site(settings)
+    _give_way()
     preparer = Preparer(site.desk)
     site.desk.on_open = preparer.wanted
     token = settings.token or new_token()
@@ -129,7 +129,7 @@ def serve(settings: Settings, tell: Callable[[str], None]) -> None:
 
 
 def _give_way() -> None:
-    """Let every other process go first, above all a training that is read; threads inherit it."""
+    """Answer readers after every other process, above all a training; work keeps its priority."""
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
 

@@ -71,6 +71,8 @@ class Work:
         self.folder = folder.resolve()
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="work")
+        # Its thread begins here, so that work has the priority of whoever makes this.
+        self._pool.submit(int)
         self._states: dict[str, str] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -78,7 +80,7 @@ class Work:
         """Start a piece of work, or find the one that is under way with the same request.
 
         Args:
-            kind: ``whatif``, ``behaviour``, ``behind``, ``report`` or ``verify``.
+            kind: one of those that ``worker`` knows, such as ``whatif``.
             run_dir: The run.
             arguments: Of the ledger's method of that name.
 

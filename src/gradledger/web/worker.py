@@ -107,9 +107,16 @@ def _verify(folder: Path, request: Mapping[str, Any]) -> dict[str, Any]:
     return {**found.to_dict(), "in_words": found.in_words}
 
 
+def _explain(folder: Path, request: Mapping[str, Any]) -> dict[str, Any]:
+    with open_ledger(request["run"]) as ledger:
+        answer = ledger.explain(**request["arguments"], progress=_progress(folder))
+    return answer_to_json(answer)
+
+
 _KINDS: Final[dict[str, Callable[[Path, Mapping[str, Any]], dict[str, Any]]]] = {
     "behaviour": _behaviour,
     "behind": _behind,
+    "explain": _explain,
     "whatif": _whatif,
     "report": _report,
     "verify": _verify,

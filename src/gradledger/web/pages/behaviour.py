@@ -17,6 +17,7 @@ from gradledger.web.pages.behind import (
     since_of,
     start_behind,
 )
+from gradledger.web.pages.explain import explained, start_explain
 from gradledger.web.show import facts, section
 from gradledger.web.work import Piece
 
@@ -35,6 +36,10 @@ def behaviour(context: Context) -> Page:
         found, answer, follows = behind(context, name, work, _words(answers.get("alike")))
         parts, is_live = [*parts[:1], *found, *parts[1:]], is_live or follows
         answers |= {"behind": answer} if answer is not None else {}
+    if "prompt" in asked and answers.get("behaviour") is not None:
+        found, answer, follows = explained(context, asked["prompt"])
+        parts, is_live = [*parts[:1], *found, *parts[1:]], is_live or follows
+        answers |= {"explain": answer} if answer is not None else {}
     parts += _starts(context)
     if probes.rows:
         answers["capabilities"] = probes
@@ -60,6 +65,9 @@ def start_behaviour(context: Context) -> str:
             start_behind(context, derivative[1])
         return context.here(start=None)
     asked = _asked(context)
+    if context.arguments.text("start") == "explain" and "prompt" in asked:
+        start_explain(context, asked["prompt"])
+        return context.here(start=None)
     if asked:
         work = {**asked, **_means(context)}
         context.site.work.start("behaviour", context.site.desk.place(context.run), work)
@@ -237,7 +245,10 @@ def _commands(context: Context) -> tuple[str, ...]:
         return (context.command("influence", named, since=since_of(context) or None),)
     if not asked:
         return (context.command("behaviour", text="FILE"), context.command("influence", "NAME"))
-    given = {"prompt": asked["prompt"]} if "prompt" in asked else {"text": "FILE"}
+    if "prompt" in asked:
+        prompt = asked["prompt"]
+        return (context.command("behaviour", prompt=prompt), context.command("explain", prompt))
+    given = {"text": "FILE"}
     shown = f"{span[0]}:{span[1]}" if span else None
     return (
         context.command("behaviour", **given),
