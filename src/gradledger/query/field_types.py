@@ -23,7 +23,8 @@ def misfit(record: Any) -> str | None:
     Returns:
         Name and value, such as ``groups[2].num_parameters 'x'``.
     """
-    for name, kind in _declared(type(record)).items():
+    declared: type[object] = type(record)
+    for name, kind in _declared(declared).items():
         if found := _misfit(getattr(record, name), kind, name):
             return found
     return None
