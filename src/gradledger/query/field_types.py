@@ -9,8 +9,10 @@ from __future__ import annotations
 import dataclasses
 import types
 from collections.abc import Iterable, Mapping
-from functools import cache
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, Union, get_args, get_origin, get_type_hints
+
+#: Dataclass -> its declared types by name.
+_KNOWN: Final[dict[type, dict[str, Any]]] = {}
 
 
 def misfit(record: Any) -> str | None:
@@ -23,17 +25,17 @@ def misfit(record: Any) -> str | None:
     Returns:
         Name and value, such as ``groups[2].num_parameters 'x'``.
     """
-    declared: type[object] = type(record)
-    for name, kind in _declared(declared).items():
+    for name, kind in _declared(type(record)).items():
         if found := _misfit(getattr(record, name), kind, name):
             return found
     return None
 
 
-@cache
 def _declared(kind: type) -> dict[str, Any]:
     """Return the declared types of a dataclass: worked out once, a run has thousands of records."""
-    return get_type_hints(kind)
+    if kind not in _KNOWN:
+        _KNOWN[kind] = get_type_hints(kind)
+    return _KNOWN[kind]
 
 
 def _misfit(value: Any, kind: Any, place: str) -> str | None:
