@@ -1,9 +1,10 @@
 /* Passes over memory that torch can only make one operation at a time: see passes.h.
  *
- * Plain C99 without headers of its own; `#pragma omp simd` asks for vectors, not for threads.
+ * Plain C99 without headers of its own; `#pragma omp simd` asks for vectors, not for
+ * threads; sums are kept in vectors of the compilers' own kind.
  * The order of slots and the fields of both structs are those of gradledger/native/passes.py. */
 
-#define BLOCK 1024
+#define BLOCK 512
 
 enum {
     DELTA, GRADIENT, GAP, EDITS, HISTORY, HISTORY_DECAY, DECAY, INVENTORY, REVALUATION, REMAINDER,
@@ -29,6 +30,7 @@ typedef struct INPUTS(double) inputs_f64;
 #define BITS int
 #define NAME(name) name##_f32
 #define EXPONENT 0x7F800000
+#define ROOT __builtin_sqrtf
 #define EPSILON 0x1p-23f
 #define SMALLEST 0x1p-126f
 #include "passes.h"
@@ -36,6 +38,7 @@ typedef struct INPUTS(double) inputs_f64;
 #undef BITS
 #undef NAME
 #undef EXPONENT
+#undef ROOT
 #undef EPSILON
 #undef SMALLEST
 
@@ -43,6 +46,57 @@ typedef struct INPUTS(double) inputs_f64;
 #define BITS long long
 #define NAME(name) name##_f64
 #define EXPONENT 0x7FF0000000000000LL
+#define ROOT __builtin_sqrt
 #define EPSILON 0x1p-52
 #define SMALLEST 0x1p-1022
 #include "passes.h"
+
+/* The two products of rows of 1024 words with fixed weights, modulo 2**64: words as they are, and
+ * with their bytes reversed. Four rows at a time keep four streams from memory busy. The rows must
+ * lie on a multiple of eight bytes; little-endian. */
+typedef unsigned long long word;
+#define ROW_WORDS 1024
+#define ROWS 4
+
+static void few_lanes(const word *rows, const word *forward, const word *backward, word *as_is,
+                      word *reversed, int num_rows) {
+    for (int row = 0; row < num_rows; row++) {
+        const word *x = rows + row * ROW_WORDS;
+        word first = 0, second = 0;
+        #pragma omp simd reduction(+ : first, second)
+        for (int i = 0; i < ROW_WORDS; i++) {
+            first += x[i] * forward[i];
+            second += __builtin_bswap64(x[i]) * backward[i];
+        }
+        as_is[row] = first;
+        reversed[row] = second;
+    }
+}
+
+void row_lanes(const word *rows, const word *forward, const word *backward, word *as_is,
+               word *reversed, long from, long to) {
+    long row = from;
+    for (; row + ROWS <= to; row += ROWS) {
+        const word *x = rows + row * ROW_WORDS;
+        word a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0;
+        #pragma omp simd reduction(+ : a, b, c, d, e, f, g, h)
+        for (int i = 0; i < ROW_WORDS; i++) {
+            const word *y = x + i;
+            a += y[0] * forward[i];
+            b += __builtin_bswap64(y[0]) * backward[i];
+            c += y[ROW_WORDS] * forward[i];
+            d += __builtin_bswap64(y[ROW_WORDS]) * backward[i];
+            e += y[2 * ROW_WORDS] * forward[i];
+            f += __builtin_bswap64(y[2 * ROW_WORDS]) * backward[i];
+            g += y[3 * ROW_WORDS] * forward[i];
+            h += __builtin_bswap64(y[3 * ROW_WORDS]) * backward[i];
+        }
+        const word first[ROWS] = {a, c, e, g}, second[ROWS] = {b, d, f, h};
+        for (int i = 0; i < ROWS; i++) {
+            as_is[row + i] = first[i];
+            reversed[row + i] = second[i];
+        }
+    }
+    few_lanes(rows + row * ROW_WORDS, forward, backward, as_is + row, reversed + row,
+              (int)(to - row));
+}

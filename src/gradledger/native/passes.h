@@ -3,22 +3,55 @@
  * cache. Sums of a block are taken in REAL and added up over blocks in double; where squares of
  * the change leave the range of REAL, the sums of that block are taken in double from the start. */
 
-static double NAME(dot)(const REAL *a, const REAL *b, int n, int wide) {
-    if (wide) {
-        double sum = 0;
-        #pragma omp simd reduction(+ : sum)
-        for (int i = 0; i < n; i++) sum += (double)a[i] * (double)b[i];
-        return sum;
+#define LANES (64 / (int)sizeof(REAL))
+#define VEC NAME(vec)
+/* One vector of 64 bytes anywhere in memory; the compiler takes as many registers as it needs. */
+typedef REAL VEC __attribute__((vector_size(64), aligned(sizeof(REAL)), may_alias));
+
+static double NAME(added)(VEC a, VEC b, VEC c, VEC d) {
+    const VEC all = (a + b) + (c + d);
+    double sum = 0;
+    for (int i = 0; i < LANES; i++) sum += (double)all[i];
+    return sum;
+}
+
+/* Add <x, x> and <x, way>. Four vectors of sums each: one alone would wait for its own additions. */
+static void NAME(products)(const REAL *x, const REAL *way, int n, int wide, double *square,
+                           double *dot) {
+    double first = 0, second = 0;
+    int i = 0;
+    if (!wide) {
+        VEC s[4] = {{0}, {0}, {0}, {0}}, d[4] = {{0}, {0}, {0}, {0}};
+        for (; i + 4 * LANES <= n; i += 4 * LANES) {
+            const VEC *u = (const VEC *)(x + i), *w = (const VEC *)(way + i);
+            s[0] += u[0] * u[0];
+            s[1] += u[1] * u[1];
+            s[2] += u[2] * u[2];
+            s[3] += u[3] * u[3];
+            d[0] += u[0] * w[0];
+            d[1] += u[1] * w[1];
+            d[2] += u[2] * w[2];
+            d[3] += u[3] * w[3];
+        }
+        first = NAME(added)(s[0], s[1], s[2], s[3]);
+        second = NAME(added)(d[0], d[1], d[2], d[3]);
     }
-    REAL sum = 0;
-    #pragma omp simd reduction(+ : sum)
-    for (int i = 0; i < n; i++) sum += a[i] * b[i];
-    return (double)sum;
+    for (; i < n; i++) {
+        first += (double)x[i] * (double)x[i];
+        second += (double)x[i] * (double)way[i];
+    }
+    *square += first;
+    *dot += second;
+}
+
+static double NAME(square)(const REAL *x, int n, int wide) {
+    double square = 0, same = 0;
+    NAME(products)(x, x, n, wide, &square, &same);
+    return square;
 }
 
 static void NAME(note)(double *sums, int slot, const REAL *x, const REAL *delta, int n, int wide) {
-    sums[2 * slot] += NAME(dot)(x, x, n, wide);
-    sums[2 * slot + 1] += NAME(dot)(x, delta, n, wide);
+    NAME(products)(x, delta, n, wide, sums + 2 * slot, sums + 2 * slot + 1);
 }
 
 /* out = rest - factor * scale * x; no scale is a scale of one. */
@@ -97,9 +130,9 @@ void NAME(measure_lines)(const NAME(inputs) *in, const struct law *law, long fro
         REAL *held = AT(in->inventory), *decayed = AT(in->decay_momentum);
 
         NAME(minus)(after, 1, before, delta, n);
-        const double square = NAME(dot)(delta, delta, n, 0);
+        const double square = NAME(square)(delta, n, 0);
         const int wide = !NAME(in_range)(square, delta, n);
-        const double sum = wide ? NAME(dot)(delta, delta, n, 1) : square;
+        const double sum = wide ? NAME(square)(delta, n, 1) : square;
         sums[2 * DELTA] += sum;
         sums[2 * DELTA + 1] += sum;
 
@@ -161,7 +194,7 @@ void NAME(measure_lines)(const NAME(inputs) *in, const struct law *law, long fro
             for (int i = 0; i < n; i++) held[i] = value[i];
         }
         NAME(two_ulp)(before, after, limit, n);
-        sums[2 * TWO_ULP] += NAME(dot)(limit, limit, n, wide);
+        sums[2 * TWO_ULP] += NAME(square)(limit, n, wide);
         NAME(rest)(sums, ROUNDING, cash, limit, delta, work, n, wide);
         NAME(rest)(sums, ACCRUAL_ROUNDING, accrual, limit, delta, work, n, wide);
         if (decayed) {
@@ -183,15 +216,9 @@ void NAME(measure_rows)(const REAL *rows, long num_rows, long length, const REAL
         for (long row = 0; row < num_rows; row++) {
             const REAL *x = rows + row * length + start, *way = direction + start;
             const REAL weight = weights[row];
-            REAL product = 0, square = 0;
-            #pragma omp simd reduction(+ : product, square)
-            for (int i = 0; i < n; i++) {
-                product += x[i] * way[i];
-                square += x[i] * x[i];
-                sum[i] += weight * x[i];
-            }
-            dots[row] += product;
-            squares[row] += square;
+            NAME(products)(x, way, n, 0, squares + row, dots + row);
+            #pragma omp simd
+            for (int i = 0; i < n; i++) sum[i] += weight * x[i];
         }
     }
 }
@@ -202,10 +229,14 @@ void NAME(compare)(const REAL *used, const REAL *raw, long from, long to, double
     for (long start = from; start < to; start += BLOCK) {
         const int n = (int)(to - start < BLOCK ? to - start : BLOCK);
         const REAL *x = used + start, *y = raw + start;
-        const double square = NAME(dot)(y, y, n, 0);
-        const int wide = !NAME(in_range)(square, y, n);
-        sums[0] += NAME(dot)(x, y, n, wide);
-        sums[1] += wide ? NAME(dot)(y, y, n, 1) : square;
+        double square = 0, cross = 0;
+        NAME(products)(y, x, n, 0, &square, &cross);
+        if (!NAME(in_range)(square, y, n)) {
+            square = cross = 0;
+            NAME(products)(y, x, n, 1, &square, &cross);
+        }
+        sums[0] += cross;
+        sums[1] += square;
         int others = 0;
         #pragma omp simd reduction(+ : others)
         for (int i = 0; i < n; i++) {
@@ -228,3 +259,12 @@ void NAME(weigh)(const REAL *after, const REAL *before, const REAL *scale, doubl
         for (long i = from; i < to; i++) out[i] = (after[i] - before[i]) * f;
     }
 }
+
+/* out = 1 / (sqrt(x) + floor), every operation rounded to the nearest number. */
+void NAME(inverse_root)(const REAL *x, double floor, REAL *out, long from, long to) {
+    const REAL least = (REAL)floor;
+    #pragma omp simd
+    for (long i = from; i < to; i++) out[i] = 1 / (ROOT(x[i]) + least);
+}
+#undef LANES
+#undef VEC

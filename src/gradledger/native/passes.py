@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from functools import cache
@@ -18,7 +18,12 @@ from typing import Final
 from gradledger.native.build import Library, load
 
 #: No flag that lets arithmetic be reordered beyond the sums that the source marks.
-PASSES: Final = Library("passes", ("passes.c", "passes.h"), ("-march=native", "-fopenmp-simd"))
+PASSES: Final = Library(
+    "passes",
+    ("passes.c", "passes.h"),
+    # None that lets arithmetic be reordered beyond the sums that the source marks.
+    ("-march=native", "-fopenmp-simd", "-fno-math-errno"),
+)
 #: Order of the sums, as in passes.c.
 SLOTS: Final = (
     "delta", "gradient", "gap", "edits", "history", "history_decay", "decay", "inventory",
@@ -165,6 +170,24 @@ class CompiledPasses:
 
         self._added(run, length, num_threads)
 
+    def inverse_root(
+        self, values: int, floor: float, out: int, length: int, *, double: bool, num_threads: int
+    ) -> None:
+        """Write 1 / (sqrt(value) + floor), each operation rounded to the nearest number."""
+        function = self._library.inverse_root_f64 if double else self._library.inverse_root_f32
+
+        def run(start: int, stop: int) -> list[float]:
+            function(
+                ctypes.c_void_p(values),
+                ctypes.c_double(floor),
+                ctypes.c_void_p(out),
+                ctypes.c_long(start),
+                ctypes.c_long(stop),
+            )
+            return []
+
+        self._added(run, length, num_threads)
+
     def measure_rows(
         self,
         rows: int,
@@ -209,6 +232,43 @@ class CompiledPasses:
 
         found = self._added(run, length, num_threads, num_rows)
         return found[:num_rows], found[num_rows:]
+
+    def row_lanes(
+        self, jobs: Sequence[tuple[int, int, int, int]], weights: tuple[int, int], *, threaded: bool
+    ) -> None:
+        """Multiply rows of 1024 words with two vectors of weights, modulo 2**64.
+
+        Args:
+            jobs: For each array where its rows lie (a multiple of eight), how many there are, and
+                where the products go: of words as they are, and of words with reversed bytes.
+            weights: Where the two vectors of weights lie.
+            threaded: Whether a second thread takes half of the rows.
+        """
+        half = sum(num_rows for _, num_rows, _, _ in jobs) // 2 if threaded else 0
+        first: list[tuple[int, ...]] = []
+        second: list[tuple[int, ...]] = []
+        for job in jobs:
+            taken = min(job[1], half)
+            half -= taken
+            first += [(*job, 0, taken)] * (taken > 0)
+            second += [(*job, taken, job[1])] * (taken < job[1])
+        pending = self._other.submit(self._row_lanes, first, weights) if first else None
+        self._row_lanes(second, weights)
+        if pending is not None:
+            pending.result()
+
+    def _row_lanes(self, parts: Sequence[tuple[int, ...]], weights: tuple[int, int]) -> None:
+        function = self._library.row_lanes
+        ways = [ctypes.c_void_p(address) for address in weights]
+        for rows, _, as_is, reverse, start, stop in parts:
+            function(
+                ctypes.c_void_p(rows),
+                *ways,
+                ctypes.c_void_p(as_is),
+                ctypes.c_void_p(reverse),
+                ctypes.c_long(start),
+                ctypes.c_long(stop),
+            )
 
     def _added(
         self,

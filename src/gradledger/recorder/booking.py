@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,8 @@ from gradledger.gradient import Capture
 from gradledger.gradient.again import count_changes
 from gradledger.recorder.attention import Attention
 from gradledger.recorder.checks import refuse_infinite, refuse_leak, refuse_unbooked
-from gradledger.recorder.group_books import book_group
+from gradledger.recorder.crew import work_together
+from gradledger.recorder.group_books import GroupBooks, book_group
 from gradledger.recorder.groups import Group
 from gradledger.recorder.guards import refuse_sparse_gradient
 from gradledger.recorder.norms import tensor_norms
@@ -31,7 +33,7 @@ from gradledger.recorder.scaling import overflowed
 from gradledger.recorder.sketching import Sketcher
 from gradledger.recorder.tracked import Tracked, param_groups_of, track
 from gradledger.recorder.visits import TensorVisits, measure_visits
-from gradledger.update import Family, Realised, Scratch, clip_factor, same_bits
+from gradledger.update import Family, Realised, clip_factor, same_bits
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,6 @@ class Booker:
         self._optimizer, self._family, self.capture = optimizer, family, capture
         self._groups_of = param_groups_of(optimizer)
         self.groups = groups
-        self._scratch = Scratch()
         self.tracked = [
             [
                 track(optimizer, family, name, value, captured=name not in left_out)
@@ -153,8 +154,9 @@ class Booker:
         names = ("align", "gnorm", "unorm") if self._update_norms else ("align", "gnorm")
         matrices = {name: np.zeros((num_visits, num_groups)) for name in names}
         rows = []
+        books = self._book_groups(sizes)
         for place, (group, entries) in enumerate(zip(self.groups, self.tracked, strict=True)):
-            booked = book_group(self, entries, sizes, self._scratch, scaled=self._update_norms)
+            booked = books[place]
             if self.sketcher is not None:
                 self.sketcher.add_group(self, place, entries, sizes)
             for name in names:
@@ -172,6 +174,17 @@ class Booker:
         matrices["gnorm"] /= self.loss_scale
         self.last_rows = rows
         return StepBooks(rows, {name: value.astype(np.float32) for name, value in matrices.items()})
+
+    def _book_groups(self, sizes: Sequence[int]) -> list[GroupBooks]:
+        """Book every group, several at once where all of them are on the CPU."""
+        jobs = [
+            partial(book_group, self, entries, sizes, scaled=self._update_norms)
+            for entries in self.tracked
+        ]
+        if any(entry.raw.device.type != "cpu" for entries in self.tracked for entry in entries):
+            return [job() for job in jobs]
+        elements = [sum(entry.raw.numel() for entry in entries) for entries in self.tracked]
+        return work_together(jobs, elements)
 
     @torch.no_grad()
     def parameters_stand(self) -> bool:

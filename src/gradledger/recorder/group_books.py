@@ -82,7 +82,6 @@ def book_group(
     booker: Booker,
     entries: Sequence[Tracked],
     sizes: Sequence[int],
-    scratch: Scratch,
     *,
     scaled: bool,
 ) -> GroupBooks:
@@ -92,9 +91,9 @@ def book_group(
         booker: Knows the optimizer's law and what was captured.
         entries: The tensors.
         sizes: Visits of each micro-batch.
-        scratch: Working memory.
         scaled: Whether norms under the update rate are recorded whatever they cost.
     """
+    scratch = Scratch()
     booked = [_book(booker, entry, sizes, scratch, scaled=scaled) for entry in entries]
     booked = [_with_norms(booker, one, sizes) if one.in_doubt else one for one in booked]
     lines = _added(booked)

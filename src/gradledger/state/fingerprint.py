@@ -15,6 +15,7 @@ at the end. Names, dtypes and shapes are hashed and mixed in last.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
@@ -23,6 +24,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from gradledger.native import compiled_passes
 from gradledger.state.arrays import Array, Bytes, byte_view, dtype_label
 
 Words = NDArray[np.uint64]
@@ -95,6 +97,8 @@ def _fill_lanes(rows: Words, lanes: Words) -> None:
 def _fill_all(jobs: list[tuple[Words, Words]]) -> None:
     """Multiply the rows of many arrays, on two threads where there is enough to do."""
     num_rows = sum(len(rows) for rows, _ in jobs)
+    jobs = _fill_compiled(jobs, threaded=num_rows >= _THREADED_ROWS)
+    num_rows = sum(len(rows) for rows, _ in jobs)
     if num_rows < _THREADED_ROWS:
         _fill_each(jobs)
         return
@@ -109,6 +113,23 @@ def _fill_all(jobs: list[tuple[Words, Words]]) -> None:
         pending = other.submit(_fill_each, parts[half:])
         _fill_each(parts[:half])
         pending.result()
+
+
+def _fill_compiled(jobs: list[tuple[Words, Words]], *, threaded: bool) -> list[tuple[Words, Words]]:
+    """Multiply what the compiled pass can read, and return the rest: the products are the same."""
+    passes = compiled_passes() if sys.byteorder == "little" else None
+    if passes is None:
+        return jobs
+    rest = [job for job in jobs if not job[0].flags.aligned]
+    addresses = [
+        (rows.ctypes.data, len(rows), lanes[0].ctypes.data, lanes[1].ctypes.data)
+        for rows, lanes in jobs
+        if rows.flags.aligned
+    ]
+    forward, backward = row_weights()
+    weights = forward.ctypes.data, backward.ctypes.data
+    passes.row_lanes(addresses, weights, threaded=threaded)
+    return rest
 
 
 def _fill_each(jobs: list[tuple[Words, Words]]) -> None:

@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from gradledger.update.account import Account
+from gradledger.update.compiled import inverse_root
 from gradledger.update.family import Before, register
 from gradledger.update.moment import step_after, step_count
 from gradledger.update.moment_family import MomentFamily, parted_decay
@@ -101,4 +102,4 @@ def _scale(state: Mapping[str, Any], settings: Mapping[str, float], step: int) -
     second: Tensor = state["max_exp_avg_sq" if settings["amsgrad"] else "exp_avg_sq"].detach()
     second = second.to(precision_of(second.dtype).compute)
     correction = math.sqrt(1.0 - settings["beta2"] ** step)
-    return torch.sqrt(second).add_(settings["eps"] * correction).reciprocal_()
+    return inverse_root(second, settings["eps"] * correction)

@@ -12,7 +12,7 @@ from gradledger.native import CompiledPasses, Law, compiled_passes
 from gradledger.update.passes import Part
 from gradledger.update.realised import Realised
 
-__all__ = ["compiled_comparison", "compiled_sums", "entry_weights_of_change"]
+__all__ = ["compiled_comparison", "compiled_sums", "entry_weights_of_change", "inverse_root"]
 
 _FORMATS: Final = (torch.float32, torch.float64)
 
@@ -92,6 +92,23 @@ def entry_weights_of_change(law: Realised, after: Tensor, before: Tensor) -> Ten
         before.data_ptr(),
         0 if law.gradient_scale is None else law.gradient_scale.data_ptr(),
         -law.incurred_factor * law.sign,
+        out.data_ptr(),
+        out.numel(),
+        double=out.dtype is torch.float64,
+        num_threads=torch.get_num_threads(),
+    )
+    return out
+
+
+def inverse_root(values: Tensor, floor: float) -> Tensor:
+    """Return 1 / (sqrt(values) + floor), in one pass where there is one."""
+    passes = _passes_for((values,))
+    if passes is None:
+        return torch.sqrt(values).add_(floor).reciprocal_()
+    out = torch.empty_like(values)
+    passes.inverse_root(
+        values.data_ptr(),
+        floor,
         out.data_ptr(),
         out.numel(),
         double=out.dtype is torch.float64,

@@ -116,6 +116,17 @@ def test_rows_are_measured_as_torch_measures_them(rows, extra, seed, dtype):
     assert torch.allclose(dots.double(), direction.double() @ wide.T, rtol=0, atol=bound)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_inverse_roots_are_those_of_torch(monkeypatch, dtype):
+    """Torch's own root is not always the nearest number: a few units in the last place."""
+    torch.manual_seed(0)
+    values = torch.cat([torch.rand(3000, dtype=dtype) ** 9, torch.zeros(3, dtype=dtype)])
+    fast = compiled.inverse_root(values, 1e-8)
+    monkeypatch.setattr(compiled, "compiled_passes", lambda: None)
+    slow = compiled.inverse_root(values, 1e-8)
+    assert torch.allclose(fast, slow, rtol=4 * torch.finfo(dtype).eps, atol=0)
+
+
 def test_two_threads_give_what_one_gives(monkeypatch):
     """Halves meet at a block, and no account is carried twice."""
     size = 3 * (1 << 17) + 5

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from gradledger.errors import StorageError
+from gradledger.native import compiled_passes
 from gradledger.state import fingerprint_arrays, labelled
 from gradledger.state.fingerprint import (
     ROW_BYTES,
@@ -55,6 +56,20 @@ def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     threaded = fingerprint_arrays(items)
     monkeypatch.setattr("gradledger.state.fingerprint._THREADED_ROWS", 1 << 40)
     assert fingerprint_arrays(items) == threaded
+
+
+@pytest.mark.parametrize("threaded", [False, True])
+@pytest.mark.skipif(compiled_passes() is None, reason="no C compiler")
+def test_the_compiled_pass_changes_nothing(monkeypatch: pytest.MonkeyPatch, threaded: bool) -> None:
+    """Arrays that end within a row or four rows, and one that no pass can read where it lies."""
+    rng = np.random.default_rng(0)
+    items = [(f"a{n}", rng.standard_normal(n)) for n in (1023, 1024, 4096, 5 * 1024 + 3, 700_000)]
+    crooked = np.frombuffer(rng.bytes(3 * ROW_BYTES + 1), np.uint8)[1:]
+    items.append(("crooked", crooked))
+    monkeypatch.setattr("gradledger.state.fingerprint._THREADED_ROWS", 1 if threaded else 1 << 40)
+    compiled = fingerprint_arrays(items)
+    monkeypatch.setattr("gradledger.state.fingerprint.compiled_passes", lambda: None)
+    assert fingerprint_arrays(items) == compiled
 
 
 def test_weights_are_splitmix64_and_odd() -> None:
