@@ -5,6 +5,7 @@ hashes of rows.
 """
 
 from gradledger.native.hashes import CompiledHashes, compiled_hashes
-from gradledger.native.passes import CompiledPasses, Law, compiled_passes
+from gradledger.native.law import Law
+from gradledger.native.passes import CompiledPasses, compiled_passes
 
 __all__ = ["CompiledHashes", "CompiledPasses", "Law", "compiled_hashes", "compiled_passes"]

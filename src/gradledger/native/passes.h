@@ -260,6 +260,17 @@ void NAME(weigh)(const REAL *after, const REAL *before, const REAL *scale, doubl
     }
 }
 
+/* Add the squared norm of after - before. */
+void NAME(distance)(const REAL *before, const REAL *after, long from, long to, double *sum) {
+    REAL delta[BLOCK];
+    for (long start = from; start < to; start += BLOCK) {
+        const int n = (int)(to - start < BLOCK ? to - start : BLOCK);
+        NAME(minus)(after + start, 1, before + start, delta, n);
+        const double square = NAME(square)(delta, n, 0);
+        *sum += NAME(in_range)(square, delta, n) ? square : NAME(square)(delta, n, 1);
+    }
+}
+
 /* out = 1 / (sqrt(x) + floor), every operation rounded to the nearest number. */
 void NAME(inverse_root)(const REAL *x, double floor, REAL *out, long from, long to) {
     const REAL least = (REAL)floor;

@@ -11,64 +11,24 @@ import ctypes
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cache
 from typing import Final
 
 from gradledger.native.build import Library, load
+from gradledger.native.law import INPUTS, SLOTS, InputsStruct, Law, LawStruct
 
 #: No flag that lets arithmetic be reordered beyond the sums that the source marks.
 PASSES: Final = Library(
     "passes",
     ("passes.c", "passes.h"),
-    # None that lets arithmetic be reordered beyond the sums that the source marks.
     ("-march=native", "-fopenmp-simd", "-fno-math-errno"),
 )
-#: Order of the sums, as in passes.c.
-SLOTS: Final = (
-    "delta", "gradient", "gap", "edits", "history", "history_decay", "decay", "inventory",
-    "revaluation", "remainder", "rounding", "residual", "accrual_rounding", "accrual_residual",
-    "two_ulp",
-)  # fmt: skip
-#: Order of the addresses, as in passes.c; 0 for what is not there.
-INPUTS: Final = (
-    "before", "after", "raw", "used", "captured", "momentum_before", "momentum_after",
-    "gradient_scale", "carried_scale", "remainder", "inventory", "decay_momentum",
-)  # fmt: skip
 
 #: Elements from which on a second thread pays.
 _THREADED: Final = 1 << 17
 #: Threads begin at multiples of this, so that no block is shared.
 _GRAIN: Final = 1024
-
-
-@dataclass(frozen=True)
-class Law:
-    """Numbers of a realised law, in the order of ``struct law`` in passes.c."""
-
-    gradient: float
-    incurred: float
-    kappa: float
-    history: float
-    inventory: float
-    coupled_cash: float
-    coupled_accrual: float
-    decoupled: float
-    retain: float
-    intake: float
-    is_coupled: bool
-    scaled_intake: bool
-
-
-class _Law(ctypes.Structure):
-    _fields_ = tuple(
-        (field.name, ctypes.c_double if field.type == "float" else ctypes.c_int)
-        for field in fields(Law)
-    )
-
-
-class _Inputs(ctypes.Structure):
-    _fields_ = tuple((name, ctypes.c_void_p) for name in INPUTS)
 
 
 class CompiledPasses:
@@ -104,8 +64,8 @@ class CompiledPasses:
             Squared norm and inner product with the change by slot.
         """
         function = self._library.measure_lines_f64 if double else self._library.measure_lines_f32
-        inputs = _Inputs(**{name: addresses[name] or None for name in INPUTS})
-        numbers = _Law(**{field.name: getattr(law, field.name) for field in fields(Law)})
+        inputs = InputsStruct(**{name: addresses[name] or None for name in INPUTS})
+        numbers = LawStruct(**{field.name: getattr(law, field.name) for field in fields(Law)})
 
         def run(start: int, stop: int) -> list[float]:
             sums = (ctypes.c_double * (2 * len(SLOTS)))()
@@ -169,6 +129,26 @@ class CompiledPasses:
             return []
 
         self._added(run, length, num_threads)
+
+    def distance(
+        self, before: int, after: int, length: int, *, double: bool, num_threads: int
+    ) -> float:
+        """Return the squared norm of after - before."""
+        function = self._library.distance_f64 if double else self._library.distance_f32
+
+        def run(start: int, stop: int) -> list[float]:
+            total = ctypes.c_double(0.0)
+            function(
+                ctypes.c_void_p(before),
+                ctypes.c_void_p(after),
+                ctypes.c_long(start),
+                ctypes.c_long(stop),
+                ctypes.byref(total),
+            )
+            return [total.value]
+
+        (square,) = self._added(run, length, num_threads)
+        return square
 
     def inverse_root(
         self, values: int, floor: float, out: int, length: int, *, double: bool, num_threads: int

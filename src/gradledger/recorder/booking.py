@@ -33,7 +33,7 @@ from gradledger.recorder.scaling import overflowed
 from gradledger.recorder.sketching import Sketcher
 from gradledger.recorder.tracked import Tracked, param_groups_of, track
 from gradledger.recorder.visits import TensorVisits, measure_visits
-from gradledger.update import Family, Realised, clip_factor, same_bits
+from gradledger.update import Family, Realised, change_norm, clip_factor, same_bits
 
 
 @dataclass(frozen=True)
@@ -215,11 +215,9 @@ class Booker:
 
     def _delta_rows(self, step: int, routed: frozenset[int]) -> list[dict[str, Any]]:
         """Book deltas alone, for the level ``decisions``."""
-        tensors = [entry for entries in self.tracked for entry in entries]
-        # In place: fresh memory for the differences took four times as long. Signs do not matter.
-        deltas = [entry.theta_before for entry in tensors]
-        torch._foreach_sub_(deltas, [entry.parameter for entry in tensors])
-        norms = iter(tensor_norms(deltas).double().tolist())
+        on_cpu = all(entry.raw.device.type == "cpu" for group in self.tracked for entry in group)
+        changes = self._change_norms() if on_cpu else self._changes_on_device()
+        norms = iter(changes)
         rows = []
         for group, entries in zip(self.groups, self.tracked, strict=True):
             settings = (self._groups_of.get(id(entry.parameter)) for entry in entries)
@@ -234,6 +232,20 @@ class Booker:
                 }
             )
         return rows
+
+    def _change_norms(self) -> list[float]:
+        """Return the norm of every tensor's change, one tensor after the other."""
+        tensors = [entry for entries in self.tracked for entry in entries]
+        return [change_norm(entry.parameter.detach(), entry.theta_before) for entry in tensors]
+
+    def _changes_on_device(self) -> list[float]:
+        """Return the same, fetched from the device at once."""
+        tensors = [entry for entries in self.tracked for entry in entries]
+        # In place: fresh memory for the differences took four times as long. Signs do not matter.
+        deltas = [entry.theta_before for entry in tensors]
+        torch._foreach_sub_(deltas, [entry.parameter for entry in tensors])
+        norms: list[float] = tensor_norms(deltas).double().tolist()
+        return norms
 
     def realise(self, entry: Tracked) -> Realised | None:
         """Return the realised law of a tensor after the step; None where it was skipped."""

@@ -21,7 +21,7 @@ from gradledger.update.adam import AdamFamily
 from gradledger.update.adamax import AdamaxFamily
 from gradledger.update.bits import same_bits
 from gradledger.update.books import GroupLines, worst_verdict
-from gradledger.update.compiled import entry_weights_of_change
+from gradledger.update.compiled import change_norm, entry_weights_of_change
 from gradledger.update.family import FAMILIES, Before, Family, find_family, register, supported
 from gradledger.update.gap import GapNoise, part_gap
 from gradledger.update.lines import TensorLines, clip_factor, measure, measure_untouched
@@ -61,6 +61,7 @@ __all__ = [
     "Scratch",
     "SgdFamily",
     "TensorLines",
+    "change_norm",
     "clip_factor",
     "entry_weights_of_change",
     "find_family",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Final
 
@@ -12,7 +13,13 @@ from gradledger.native import CompiledPasses, Law, compiled_passes
 from gradledger.update.passes import Part
 from gradledger.update.realised import Realised
 
-__all__ = ["compiled_comparison", "compiled_sums", "entry_weights_of_change", "inverse_root"]
+__all__ = [
+    "change_norm",
+    "compiled_comparison",
+    "compiled_sums",
+    "entry_weights_of_change",
+    "inverse_root",
+]
 
 _FORMATS: Final = (torch.float32, torch.float64)
 
@@ -115,6 +122,21 @@ def inverse_root(values: Tensor, floor: float) -> Tensor:
         num_threads=torch.get_num_threads(),
     )
     return out
+
+
+def change_norm(after: Tensor, before: Tensor) -> float:
+    """Return |after - before| of two tensors of one shape, in one pass where there is one."""
+    passes = _passes_for((after, before))
+    if passes is None:
+        return float(torch.linalg.vector_norm(after - before, dtype=torch.float64))
+    square = passes.distance(
+        before.data_ptr(),
+        after.data_ptr(),
+        after.numel(),
+        double=after.dtype is torch.float64,
+        num_threads=torch.get_num_threads(),
+    )
+    return math.sqrt(square)
 
 
 def _passes_for(tensors: Iterable[Tensor | None]) -> CompiledPasses | None:
