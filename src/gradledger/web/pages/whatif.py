@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from gradledger.errors import QueryError
 from gradledger.query import ESTIMATORS, UNITS, Answer
 from gradledger.web.context import Context
 from gradledger.web.page import Control, Form, Page, Section
@@ -22,6 +23,9 @@ from gradledger.web.work import Piece
 
 _LIVE_SECONDS: Final = 1.0
 
+#: Error that says that stored derivatives cannot be believed here.
+_NOT_RELIABLE: Final = "Q173"
+
 
 def whatif(context: Context) -> Page:
     """Return the answers to one intervention side by side."""
@@ -37,10 +41,7 @@ def whatif(context: Context) -> Page:
             sections=(*_choose(context), *_earlier(context)),
             commands=(context.command("whatif", where="COLUMN=VALUE"),),
         )
-    answers: dict[str, Answer] = {
-        name: context.ask("whatif", interventions=interventions, how=name, by=by)
-        for name in ESTIMATORS
-    }
+    answers, refusals = _estimates(context, interventions, by)
     executed = context.ledger.executed(*interventions, by=by)
     plan = context.ask("plan", *interventions)
     piece = _piece(context, interventions)
@@ -48,8 +49,12 @@ def whatif(context: Context) -> Page:
     parts += beside(context, answers) if executed is None else []
     parts.append(planned(context, plan))
     parts.append(running(context, piece, is_done=executed is not None))
-    for name in ESTIMATORS:
-        parts += estimated(context, name, answers[name])
+    for name, answer in answers.items():
+        parts += estimated(context, name, answer)
+    parts += [
+        Section(f"{name}-refused", f"No prediction: {name}", lead=words, tone="warn", is_half=True)
+        for name, words in refusals.items()
+    ]
     parts += policy_text(context)
     is_live = piece is not None and piece.state in UNDER_WAY
     title = next(iter(answers.values())).title.partition(", as the books")[0]
@@ -65,6 +70,22 @@ def whatif(context: Context) -> Page:
         extra={"work": _state_of(piece)},
         live_seconds=_LIVE_SECONDS if is_live else 0.0,
     )
+
+
+def _estimates(
+    context: Context, interventions: Sequence[Mapping[str, Any]], by: str
+) -> tuple[dict[str, Answer], dict[str, str]]:
+    """Return the estimates, and why there is none where a derivative foretells nothing here."""
+    found: dict[str, Answer] = {}
+    refused: dict[str, str] = {}
+    for name in ESTIMATORS:
+        try:
+            found[name] = context.ask("whatif", interventions=interventions, how=name, by=by)
+        except QueryError as error:
+            if error.code != _NOT_RELIABLE:
+                raise
+            refused[name] = f"Observed {error.observed}; expected {error.expected}."
+    return found, refused
 
 
 def start_whatif(context: Context) -> str:

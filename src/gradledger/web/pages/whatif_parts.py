@@ -37,7 +37,7 @@ def beside(context: Context, answers: Mapping[str, Answer]) -> list[Section]:
     answer = Answer("whatif", table.title, "prediction", tables=(table,))
     missing = [name for name in ESTIMATORS if all(name not in found for found in nats.values())]
     lead = "Nothing is executed yet: below are estimates alone."
-    if "adjoint" in missing:
+    if "adjoint" in missing and "adjoint" in answers:
         lead += " No derivative of a behaviour is stored: compute one on its page."
     return [
         section(
