@@ -39,9 +39,11 @@ def figures(found: list[Fuzzed]) -> list[Figure]:
     slowest = max(found, key=lambda item: item.slowest_seconds)
     each = ", ".join(f"{item.name} {item.inputs}" for item in found)
     cap = MEMORY_BYTES / (1 << 20)
+    worked = sorted(item.processor_seconds for item in found)
+    shared = f"{worked[0]:.0f} to {worked[-1]:.0f} s of a processor each"
     return [
         Figure("log.fuzz", min(item.seconds for item in found), "seconds", "higher", BAR_SECONDS,
-               caveat=f"per parser, the least; {len(found)} parsers"),
+               caveat=f"per parser, the least of {len(found)}; {shared}"),
         Figure("log.fuzz_inputs", float(sum(item.inputs for item in found)), "count", caveat=each),
         Figure("log.fuzz_failures", float(len(failures)), "count", "equal", 0.0,
                caveat="; ".join(failures[:4]) or "none"),
