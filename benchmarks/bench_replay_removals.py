@@ -1,11 +1,10 @@
-"""Interventions that change nothing give the run, and removals cost a part of a training each.
+"""Removals of single examples cost a part of a training each.
 
-Caveat: the demonstration's data and model. Identities, and equality of a replay from the middle
-with one from the start, are of the tiny size, every tensor compared bit for bit. The time is that
-of one pass over the data of the small size, so that an example that is drawn uniformly is first
-presented halfway; with more passes it is first presented earlier, and its removal costs more. It
-is the CPU time of two processes of one thread each, from their start to their end, beside that of
-two processes that train without a recorder; states are stored every 12 steps.
+Caveat: the demonstration's data and model at the size small, one pass over the data, so that an
+example that is drawn uniformly is first presented halfway; with more passes it is first presented
+earlier, and its removal costs more. It is the CPU time of two processes of one thread each, from
+their start to their end, beside that of two processes that train without a recorder; states are
+stored every 12 steps.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import json
 import resource
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,20 +32,11 @@ from gradledger.demo.replay import training_of
 from gradledger.demo.train import Training, Windows
 from gradledger.errors import StorageError
 from gradledger.ledger.side_by_side import execute_removals
-from gradledger.query import MODEL_FILE, open_records, resolve, result_folder
-from gradledger.replay import TrainingLoop, counterfactual
+from gradledger.query import open_records
+from gradledger.replay import TrainingLoop
 
 ENTRY: Final = "benchmarks.bench_replay_removals:entry"
 NUM_REMOVALS, NUM_PROCESSES, STATE_EVERY, SEED = 20, 2, 12, 0
-
-#: Interventions that differ from the run, each also executed from the start.
-CHANGES: Final[tuple[list[dict[str, Any]], ...]] = (
-    [{"remove": {"class": "weak-copyleft"}, "steps": (21, 40)}],
-    [{"renormalise": {"class": "weak-copyleft"}, "steps": (15, 30)}],
-    [{"reweight": {"class": "attribution"}, "factor": 0.5, "steps": (30, 40)}],
-    [{"reprofile": {"class": "open-permissive"}, "profile": "output-only", "steps": (12, 40)}],
-    [{"remove": {"class": "test-code"}}, {"reweight": {"class": "attribution"}, "factor": 2.0}],
-)
 
 
 def entry(size: str = "small") -> TrainingLoop:
@@ -67,20 +56,9 @@ def ungoverned(data: DemoData) -> Training:
 
 
 def measure(size: str = "small") -> list[Figure]:
-    """Measure all three figures."""
-    data = _data("tiny")
-    with TemporaryDirectory() as folder:
-        run_dir = Path(folder) / "run"
-        training = training_of(data, torch.float32)
-        record(run_dir, training, 10, policy=data.policy_path)
-        same, of_same = identities(run_dir, training)
-        equal, of_equal = middle_equals_start(run_dir, training)
+    """Measure what removals cost."""
     removals, trainings, executed = times(size)
     return [
-        Figure("replay.identities", same / of_same, "share of the interventions", "equal", 1.0,
-               caveat=f"{of_same} interventions, the whole run executed each time"),
-        Figure("replay.mid_equals_scratch", equal / of_equal, "share of the interventions",
-               "equal", 1.0, caveat=f"{of_equal} interventions, final models bit for bit"),
         Figure("replay.removals_time", removals / trainings, "ratio", "lower", 0.7,
                caveat=f"{NUM_REMOVALS} removals {removals:.0f} s, {NUM_REMOVALS} trainings "
                f"{trainings:.0f} s of CPU; {executed:.2f} of the steps executed"),
@@ -92,51 +70,6 @@ def record(run_dir: Path, training: Training, state_every: int, **settings: Any)
     model, optimizer = training.build()
     with gl.record(run_dir, model, optimizer, state_every=state_every, **settings) as run:
         training.run(run)
-
-
-def identities(run_dir: Path, training: Training) -> tuple[int, int]:
-    """Return how many interventions that change nothing end in the recorded bits; of how many."""
-    records = open_records(run_dir)
-    loop = TrainingLoop(training.build, training.run)
-    try:
-        profiles = [
-            str(row[0]) for row in records.ask(
-                "SELECT DISTINCT profile FROM decisions WHERE verdict = 'admit' ORDER BY 1"
-            )
-        ]  # fmt: skip
-        first = int(records.ask("SELECT min(example) FROM visits")[0][0])
-        asked: list[list[dict[str, Any]]] = [
-            *([{"reprofile": {"profile": name}, "profile": name}] for name in profiles),
-            [{"reweight": {"verdict": "admit"}, "factor": 1.0}],
-            [{"substitute": first, "example": first}],
-            [{"reweight": first, "factor": 2.0}, {"reweight": first, "factor": 0.5}],
-        ]
-        results = [
-            counterfactual(records, resolve(records, item).intervention, loop, start=0, fresh=True)
-            for item in asked
-        ]
-    finally:
-        records.close()
-    return sum(_is_recorded(result) for result in results), len(results)
-
-
-def middle_equals_start(run_dir: Path, training: Training) -> tuple[int, int]:
-    """Return how many interventions end in the same bits from the middle and from the start."""
-    records = open_records(run_dir)
-    loop = TrainingLoop(training.build, training.run)
-    equal = 0
-    try:
-        for asked in CHANGES:
-            intervention = resolve(records, asked).intervention
-            place = result_folder(records, intervention) / MODEL_FILE
-            middle = counterfactual(records, intervention, loop, fresh=True)
-            from_middle = place.read_bytes()
-            start = counterfactual(records, intervention, loop, fresh=True, start=0)
-            changed = not _is_recorded(start) and middle["start_step"] <= start["num_steps"]
-            equal += changed and from_middle == place.read_bytes()
-    finally:
-        records.close()
-    return equal, len(CHANGES)
 
 
 def times(size: str) -> tuple[float, float, float]:
@@ -206,11 +139,6 @@ def _executed(run_dir: Path, example: int) -> float:
             return 1 - float(result["start_step"]) / float(result["num_steps"])
     message = f"no result of the removal of example {example}"
     raise NotMeasurableError(message)
-
-
-def _is_recorded(result: Mapping[str, Any]) -> bool:
-    same = result["final_digest"] == result["run_final_digest"]
-    return bool(same and result["num_identical_steps"] == result["num_steps"])
 
 
 def _children_seconds() -> float:
