@@ -23,17 +23,17 @@ from torch.utils.hooks import RemovableHandle
 from gradledger.gradient import Capture
 from gradledger.gradient.again import count_changes
 from gradledger.recorder.attention import Attention
+from gradledger.recorder.changes import all_stand, change_norms, on_cpu
 from gradledger.recorder.checks import refuse_infinite, refuse_leak, refuse_unbooked
 from gradledger.recorder.crew import work_together
 from gradledger.recorder.group_books import GroupBooks, book_group
 from gradledger.recorder.groups import Group
 from gradledger.recorder.guards import refuse_sparse_gradient
-from gradledger.recorder.norms import tensor_norms
 from gradledger.recorder.scaling import overflowed
 from gradledger.recorder.sketching import Sketcher
 from gradledger.recorder.tracked import Tracked, param_groups_of, track
 from gradledger.recorder.visits import TensorVisits, measure_visits
-from gradledger.update import Family, Realised, change_norm, clip_factor, same_bits
+from gradledger.update import Family, Realised, clip_factor
 
 
 @dataclass(frozen=True)
@@ -181,10 +181,9 @@ class Booker:
             partial(book_group, self, entries, sizes, scaled=self._update_norms)
             for entries in self.tracked
         ]
-        if any(entry.raw.device.type != "cpu" for entries in self.tracked for entry in entries):
-            return [job() for job in jobs]
         elements = [sum(entry.raw.numel() for entry in entries) for entries in self.tracked]
-        return work_together(jobs, elements)
+        tensors = [entry for entries in self.tracked for entry in entries]
+        return work_together(jobs, elements) if on_cpu(tensors) else [job() for job in jobs]
 
     @torch.no_grad()
     def parameters_stand(self) -> bool:
@@ -194,9 +193,7 @@ class Booker:
         """
         entries = [entry for group in self.tracked for entry in group]
         self._stood = None
-        if self._holds_after and all(
-            same_bits(entry.theta_before, entry.parameter) for entry in entries
-        ):
+        if self._holds_after and all_stand(entries):
             self._stood = [count_changes(entry.parameter) for entry in entries]
         return self._stood is not None
 
@@ -215,9 +212,7 @@ class Booker:
 
     def _delta_rows(self, step: int, routed: frozenset[int]) -> list[dict[str, Any]]:
         """Book deltas alone, for the level ``decisions``."""
-        on_cpu = all(entry.raw.device.type == "cpu" for group in self.tracked for entry in group)
-        changes = self._change_norms() if on_cpu else self._changes_on_device()
-        norms = iter(changes)
+        norms = iter(change_norms([entry for entries in self.tracked for entry in entries]))
         rows = []
         for group, entries in zip(self.groups, self.tracked, strict=True):
             settings = (self._groups_of.get(id(entry.parameter)) for entry in entries)
@@ -232,20 +227,6 @@ class Booker:
                 }
             )
         return rows
-
-    def _change_norms(self) -> list[float]:
-        """Return the norm of every tensor's change, one tensor after the other."""
-        tensors = [entry for entries in self.tracked for entry in entries]
-        return [change_norm(entry.parameter.detach(), entry.theta_before) for entry in tensors]
-
-    def _changes_on_device(self) -> list[float]:
-        """Return the same, fetched from the device at once."""
-        tensors = [entry for entries in self.tracked for entry in entries]
-        # In place: fresh memory for the differences took four times as long. Signs do not matter.
-        deltas = [entry.theta_before for entry in tensors]
-        torch._foreach_sub_(deltas, [entry.parameter for entry in tensors])
-        norms: list[float] = tensor_norms(deltas).double().tolist()
-        return norms
 
     def realise(self, entry: Tracked) -> Realised | None:
         """Return the realised law of a tensor after the step; None where it was skipped."""

@@ -182,12 +182,20 @@ class Fingerprint:
         rest += bytes(-len(rest) % ROW_BYTES)
         tail = row_lanes(np.frombuffer(rest, np.uint8))
         forward, backward = np.concatenate([*self._lanes, tail], axis=1)
-        places = pseudo_random(len(forward), seed=0)
+        places = _places(len(forward))
         mixed = mix(mix(forward ^ places) + backward)
         total = mixed.sum(dtype=np.uint64, keepdims=True) ^ np.uint64(
             _head_hash(tuple(self._heads))
         )
         return f"{int(mix(total)[0]):016x}"
+
+
+@lru_cache(maxsize=2)
+def _places(count: int) -> Words:
+    """Return what tells the places of rows apart."""
+    places = pseudo_random(count, seed=0)
+    places.flags.writeable = False
+    return places
 
 
 @lru_cache(maxsize=8)
