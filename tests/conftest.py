@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import ipaddress
 import os
 import socket
@@ -33,9 +34,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def demonstration(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """Run the smallest demonstration once, in an empty folder; return the folder and its output.
 
-    Whoever changes what lies there works on a copy.
+    Workers share it: the first one runs it, the others wait. Whoever changes what lies there works
+    on a copy.
     """
-    folder = tmp_path_factory.mktemp("demo")
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder, output = shared / "demonstration", shared / "demonstration.txt"
+    with (shared / "demonstration.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not output.exists():
+            output.write_text(_demonstrate(folder))
+    return folder, output.read_text()
+
+
+def _demonstrate(folder: Path) -> str:
+    folder.mkdir()
     (folder / ".cache").symlink_to(ROOT / ".cache")
     answer = subprocess.run(
         [sys.executable, "-m", "gradledger.cli.main", "demo", "--size", "tiny"],
@@ -47,7 +61,7 @@ def demonstration(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         timeout=600,
     )
     assert answer.returncode == 0, answer.stdout[-2000:] + answer.stderr[-2000:]
-    return folder, answer.stdout
+    return answer.stdout
 
 
 @pytest.fixture

@@ -49,6 +49,13 @@ def describe_profiles(policy: Policy | None, blocks: Sequence[str]) -> dict[str,
     return {FULL: [1.0] * len(blocks), **resolved}
 
 
+def may_limit(policy: Policy | None) -> bool:
+    """Whether a policy has a depth profile that may keep an example out of a block."""
+    return policy is not None and any(
+        profile.least_of or not profile.is_full for profile in policy.profiles.values()
+    )
+
+
 def describe_opening(opening: Mapping[str, Any] | None, model: nn.Module) -> dict[str, Any]:
     """Return the opening balance: what the caller says of the model, and its digest."""
     return {

@@ -23,6 +23,7 @@ from gradledger.recorder.describe import (
     describe_optimizer,
     describe_policy,
     describe_profiles,
+    may_limit,
 )
 from gradledger.recorder.environment import read_environment
 from gradledger.recorder.fork import Parent
@@ -179,7 +180,7 @@ def record(
         unattributed=unattributed,
         later=later,
         accept_coupled=accept_coupled,
-        attention=Attention(visits=level != "decisions"),
+        attention=Attention(visits=level != "decisions", profiles=may_limit(loaded)),
         update_norms=update_norms,
         substitute=substitute,
     )
