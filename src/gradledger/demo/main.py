@@ -31,9 +31,6 @@ from gradledger.replay import Settled, settle
 from gradledger.schema import Coverage
 from gradledger.segment import read_json, write_json
 
-#: A run below so many steps stores states more often than by default: in so many stretches.
-_SHORT, _NUM_STRETCHES = 100, 4
-
 
 @dataclass(frozen=True)
 class Demonstration:
@@ -122,7 +119,8 @@ def demonstrate(
         optimizer,
         policy=data.policy_path,
         on_imbalance="strict",
-        state_every=recipe.steps // _NUM_STRETCHES if recipe.steps < _SHORT else None,
+        state_every=recipe.state_every,
+        visit_bits=recipe.visit_bits,
         probes=probes,
         opening={"source": "random initialisation", "seed": recipe.seed},
         seeds={"model": recipe.seed, "order": recipe.seed},

@@ -28,6 +28,8 @@ class Recipe:
         decay: Decoupled weight decay of matrices; vectors have none.
         clip: Largest global gradient norm.
         seed: Seed of initialisation and order.
+        state_every: Steps between two stored states.
+        visit_bits: Bits of the fraction that are kept of each visit's figures.
     """
 
     size: str
@@ -41,14 +43,16 @@ class Recipe:
     decay: float = 0.1
     clip: float = 1.0
     seed: int = 20
+    state_every: int = 10
+    visit_bits: int = 23
 
 
 RECIPES: Final[dict[str, Recipe]] = {
     recipe.size: recipe
     for recipe in (
         Recipe("tiny", hidden=64, layers=2, heads=4, steps=40, batch=8, warmup=5),
-        Recipe("small", hidden=96, layers=4, heads=4, steps=240, batch=8, warmup=20),
-        Recipe("medium", hidden=160, layers=4, heads=5, steps=300, batch=16, warmup=25),
+        Recipe("small", 96, 4, 4, 240, 8, warmup=20, state_every=80, visit_bits=9),
+        Recipe("medium", 160, 4, 5, 300, 16, warmup=25, state_every=100, visit_bits=9),
     )
 }
 
