@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 from benchmarks.bench_predict_digits import retrained
-from benchmarks.digits import Digits, losses
-from benchmarks.ensemble import Course, recorded_batches
+from benchmarks.digits import Digits
 from benchmarks.figure import Figure
 from benchmarks.lds import draw_removals, lds, weights_without
 
@@ -95,12 +94,7 @@ def compare(run: Digits) -> tuple[float, float]:
             num_removals=NUM_TRIALS,
             seed=run.seed + APART,
         )
-        course = Course(
-            recorded_batches(recorded),
-            (run.images, run.labels),
-            [run.rate(step) for step in range(run.num_steps)],
-            lambda model, rows: losses(model, *rows),
-        )
+        course = run.course(recorded)
     weights = weights_without(
         draw_removals(run.num_train, SHARE, NUM_REMOVALS, run.seed), run.num_train
     )

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 from benchmarks.digits import Digits, losses
-from benchmarks.ensemble import Course, evaluate_ensemble, recorded_batches, train_ensemble
+from benchmarks.ensemble import Course, evaluate_ensemble, train_ensemble
 from benchmarks.figure import Figure
 from benchmarks.lds import draw_removals, lds, weights_without
 from torch import Tensor, nn
@@ -78,12 +78,7 @@ def score(run: Digits) -> dict[tuple[str, str], float]:
             for name, (blunt, kinks) in SOFTENED.items()
             if not kinks or run.activation == "relu"
         }
-        course = Course(
-            recorded_batches(recorded),
-            (run.images, run.labels),
-            [run.rate(step) for step in range(run.num_steps)],
-            lambda model, rows: losses(model, *rows),
-        )
+        course = run.course(recorded)
         scores: dict[tuple[str, str], float] = {}
         for size, share in SHARES.items():
             removals = draw_removals(run.num_train, share, NUM_REMOVALS, run.seed)

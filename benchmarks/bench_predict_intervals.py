@@ -13,8 +13,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 from benchmarks.bench_predict_digits import NUM_REMOVALS, SHARES, retrained
-from benchmarks.digits import Digits, losses
-from benchmarks.ensemble import Course, recorded_batches
+from benchmarks.digits import Digits
 from benchmarks.figure import Figure
 from benchmarks.lds import draw_removals, weights_without
 
@@ -61,12 +60,7 @@ def coverage(run: Digits) -> dict[str, float]:
             run.loop(recorder)
         recorded = RecordedRun(path)
         found = derive(recorded, run.build, run.loop, behaviours)
-        course = Course(
-            recorded_batches(recorded),
-            (run.images, run.labels),
-            [run.rate(step) for step in range(run.num_steps)],
-            lambda model, rows: losses(model, *rows),
-        )
+        course = run.course(recorded)
     per_example = found.by_example(run.num_train)
 
     def pairs(share: float, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

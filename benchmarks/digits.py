@@ -16,9 +16,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from benchmarks.ensemble import Course, recorded_batches
 from benchmarks.figure import NotMeasurableError
 from torch import Tensor, nn, optim
 from torch.utils.data import DataLoader, TensorDataset
+
+from gradledger.replay import RecordedRun
 
 NUM_TRAIN, NUM_QUERIES = 1000, 60
 
@@ -126,6 +129,15 @@ class Digits:
                     run.optimizer.step()
                     run.optimizer.zero_grad()
                 schedule.step()
+
+    def course(self, recorded: RecordedRun) -> Course:
+        """Return what executed removals of a recorded run go through."""
+        return Course(
+            recorded_batches(recorded),
+            (self.images, self.labels),
+            [self.rate(step) for step in range(self.num_steps)],
+            lambda model, rows: losses(model, *rows),
+        )
 
     def behaviours(self, count: int = NUM_QUERIES) -> dict[str, Any]:
         """Return the loss of each query as a function of the model."""

@@ -9,10 +9,9 @@ import typer
 from gradledger.cli.influence import Page, Removals, Stored
 from gradledger.cli.loop import Fresh, Settings, TrustEntry, entry_arguments
 from gradledger.cli.options import AsJson, RunDir
-from gradledger.cli.output import say, show
+from gradledger.cli.output import save_page, show
 from gradledger.cli.progress import executing
 from gradledger.ledger import open_ledger
-from gradledger.query import inert
 
 Prompt = Annotated[str, typer.Argument(metavar="PROMPT", help="What the model is to continue.")]
 Span = Annotated[int, typer.Option("--span", metavar="N", min=1, help="Pieces of a span.")]
@@ -66,7 +65,5 @@ def explain(
             entry_arguments=entry_arguments(settings),
             progress=advance,
         )
-        if page is not None:
-            ledger.page_of(answer).write(page)
-            say(f"written to {inert(page, 400)}")
+        save_page(ledger, answer, page)
     return show(answer, as_json=as_json)

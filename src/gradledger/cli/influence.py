@@ -10,10 +10,9 @@ import typer
 from gradledger.cli.capability import Key, Order, Top
 from gradledger.cli.loop import Fresh, Settings, TrustEntry, entry_arguments
 from gradledger.cli.options import AsJson, RunDir
-from gradledger.cli.output import say, show
+from gradledger.cli.output import save_page, show
 from gradledger.cli.progress import executing
 from gradledger.ledger import open_ledger
-from gradledger.query import inert
 
 Behaviour = Annotated[
     str, typer.Argument(metavar="NAME", help="A probe, or a figure of the run's training loop.")
@@ -100,7 +99,5 @@ def influence(
             entry_arguments=entry_arguments(settings),
             progress=advance,
         )
-        if page is not None:
-            ledger.page_of(answer).write(page)
-            say(f"written to {inert(page, 400)}")
+        save_page(ledger, answer, page)
     return show(answer, as_json=as_json)

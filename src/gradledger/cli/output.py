@@ -6,13 +6,16 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
 
 from gradledger.errors import GradledgerError
 from gradledger.query import Answer, inert
+
+if TYPE_CHECKING:
+    from gradledger.ledger import Ledger
 
 #: Exit codes: nothing wrong, findings, could not go on.
 EXIT_CLEAN, EXIT_FINDINGS, EXIT_ERROR = 0, 1, 2
@@ -38,6 +41,13 @@ def save_picture(answer: Answer, path: Path | None) -> None:
     """Write the picture of ``answer`` where one is asked for."""
     if path is not None:
         answer.plot().save(path)
+
+
+def save_page(ledger: Ledger, answer: Answer, path: Path | None) -> None:
+    """Write ``answer`` as a page of its own where one is asked for, and say where it is."""
+    if path is not None:
+        ledger.page_of(answer).write(path)
+        say(f"written to {inert(path, 400)}")
 
 
 def complain(error: GradledgerError, *, as_json: bool) -> int:

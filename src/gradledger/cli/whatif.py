@@ -21,11 +21,11 @@ from gradledger.cli.options import (
     Where,
     filters,
 )
-from gradledger.cli.output import say, show
+from gradledger.cli.output import save_page, show
 from gradledger.cli.progress import executing
 from gradledger.errors import QueryError
 from gradledger.ledger import open_ledger
-from gradledger.query import HOW, inert
+from gradledger.query import HOW
 from gradledger.segment import cannot_read
 
 How = Annotated[
@@ -220,9 +220,7 @@ def whatif(
                 name=name,
                 **loop,
             )
-        if page is not None:
-            ledger.page_of(answer).write(page)
-            say(f"written to {inert(page, 400)}")
+        save_page(ledger, answer, page)
     return show(answer, as_json=as_json)
 
 

@@ -181,10 +181,11 @@ class RunLog:
             return
         end = read_json(self.run_dir / _END)
         moment = str(end["closed_at"])
+        known = {*self._named, _END}
         rest = [
             path
             for path, odd in list_files(self.run_dir)
-            if not odd and path not in {*self._named, _END} and not path.startswith(_UNSEALED)
+            if not odd and path not in known and not path.startswith(_UNSEALED)
         ]
         for part in parts_of([*rest, *self._earlier_heads()]):
             self._append(

@@ -25,6 +25,8 @@ from gradledger.segment import make_folder, write_json
 #: Pieces that may wait or run at once.
 MAX_WAITING: Final = 8
 
+_UNDER_WAY: Final = frozenset({"waiting", "running"})
+
 REQUEST, PROGRESS, RESULT, OUTPUT = "request.json", "progress.json", "result.json", "output.txt"
 
 
@@ -49,6 +51,11 @@ class Piece:
     whole: int = 0
     result: Mapping[str, Any] | None = None
     problem: str = ""
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it waits or runs."""
+        return self.state in _UNDER_WAY
 
     @property
     def moment(self) -> str:
@@ -95,12 +102,9 @@ class Work:
         same = record_digest("work/1", json.loads(json.dumps(request)))[:12]
         with self._lock:
             for number, state in self._states.items():
-                if number.endswith(same) and state in {"waiting", "running"}:
+                if number.endswith(same) and state in _UNDER_WAY:
                     return number
-            if (
-                sum(state in {"waiting", "running"} for state in self._states.values())
-                >= MAX_WAITING
-            ):
+            if sum(state in _UNDER_WAY for state in self._states.values()) >= MAX_WAITING:
                 raise WebError(
                     "W111",
                     observed=f"{MAX_WAITING} pieces",
@@ -148,6 +152,17 @@ class Work:
             int(progress.get("steps", 0)),
             result.get("value") if result else None,
             problem,
+        )
+
+    def find(self, run_dir: Path, kind: str, arguments: Mapping[str, Any]) -> Piece | None:
+        """Return the latest piece of a kind with these very arguments; None where there is none."""
+        return next(
+            (
+                piece
+                for piece in self.pieces(run_dir, kind)
+                if piece.request["arguments"] == arguments
+            ),
+            None,
         )
 
     def pieces(self, run_dir: Path, kind: str) -> list[Piece]:

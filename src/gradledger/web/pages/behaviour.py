@@ -10,7 +10,6 @@ from gradledger.query import Answer, answer_from_json, text_name
 from gradledger.web.context import Context
 from gradledger.web.page import Control, Form, Page, Section
 from gradledger.web.pages.behind import (
-    UNDER_WAY,
     behind,
     means,
     ranking_controls,
@@ -144,7 +143,7 @@ def _of_text(
     if piece is None:
         lead = "Nothing is known of this text here: choose Read it below."
         return [Section("reading", "Not read yet", lead=lead)], False
-    if piece.state in UNDER_WAY:
+    if piece.is_under_way:
         lead = "the final model is loaded, and contents of examples are compared"
         part = Section("reading", "Reading", lead=lead, is_live=True, progress=(0, 0))
         return [part], True

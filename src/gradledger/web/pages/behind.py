@@ -9,11 +9,9 @@ from typing import Any, Final
 from gradledger.errors import QueryError
 from gradledger.query import ORDERS, Answer, Column, Table
 from gradledger.web.context import Context, choice
-from gradledger.web.page import Control, Form, Option, Section
+from gradledger.web.page import Control, Option, Section
+from gradledger.web.pages.progress import Offer, offered
 from gradledger.web.show import PAGE_ROWS, facts, section
-from gradledger.web.work import Piece
-
-UNDER_WAY: Final = frozenset({"waiting", "running"})
 
 #: Columns of a ranking that tell which example a row is.
 EXAMPLE_NAMES: Final = ("path", "key", "url", "license", "licence", "class", "source")
@@ -28,6 +26,17 @@ _WORDS: Final = (
 
 #: Error that says that no derivative of a behaviour is stored.
 _NOT_COMPUTED: Final = "Q171"
+
+_OFFER: Final = Offer(
+    kind="behind",
+    going="Going through the run, forwards and backwards",
+    title="What is behind it",
+    lead="Not computed yet: the derivative of the loss by the weight of every visit.",
+    failed="No derivative of this run",
+    button="Differentiate the run",
+    note="the run is executed forwards and backwards, and twice with other weights; fewer steps "
+    "after a stored state take less, and their derivative is the firmer",
+)
 
 
 def behind(
@@ -63,8 +72,8 @@ def behind(
     except QueryError as error:
         if error.code != _NOT_COMPUTED:
             raise
-        piece = _piece(context, asked)
-        return [_missing(context, piece)], None, piece is not None and piece.state in UNDER_WAY
+        piece = context.site.work.find(context.site.desk.place(context.run), "behind", asked)
+        return [offered(context, piece, _OFFER)], None, piece is not None and piece.is_under_way
     if words is not None and by == "example":
         answer = _beside_words(answer, words)
     return _ranked(context, answer, number), answer, False
@@ -101,46 +110,6 @@ def ranking_controls(context: Context) -> tuple[Control, ...]:
 def since_of(context: Context) -> int:
     """Return the stored step after which examples are asked about; 0 for the whole run."""
     return context.arguments.number("since", 0) or 0
-
-
-def _piece(context: Context, asked: Mapping[str, Any]) -> Piece | None:
-    for piece in context.site.work.pieces(context.site.desk.place(context.run), "behind"):
-        if piece.request["arguments"] == asked:
-            return piece
-    return None
-
-
-def _missing(context: Context, piece: Piece | None) -> Section:
-    """Return how far the derivative is, or what starts it."""
-    if piece is not None and piece.state in UNDER_WAY:
-        words = f"step {piece.done} of {piece.whole}" if piece.whole else "loading"
-        return Section(
-            "behind",
-            "Going through the run, forwards and backwards",
-            is_live=True,
-            progress=(piece.done, piece.whole),
-            lead=words if piece.state == "running" else "waiting for other work",
-        )
-    kept = tuple(Control(name, "", "hidden", text) for name, text in context.arguments.items)
-    start = Form(
-        context.path("behaviour"),
-        (*kept, Control("start", "", "hidden", "behind")),
-        "Differentiate the run",
-        "post",
-        note="the run is executed forwards and backwards, and twice with other weights; fewer "
-        "steps after a stored state take less, and their derivative is the firmer",
-    )
-    has_failed = piece is not None and piece.state == "failed"
-    return Section(
-        "behind",
-        "No derivative of this run" if has_failed else "What is behind it",
-        lead=piece.problem
-        if piece is not None and has_failed
-        else "Not computed yet: the derivative of the loss by the weight of every visit.",
-        tone="bad" if has_failed else "",
-        forms=(start,) if context.ledger.end is not None else (),
-        is_live=True,
-    )
 
 
 def _beside_words(answer: Answer, words: Mapping[int, float]) -> Answer:

@@ -8,13 +8,24 @@ from typing import Any, Final
 from gradledger.errors import QueryError
 from gradledger.query import Answer, answer_from_json
 from gradledger.web.context import Context
-from gradledger.web.page import Control, Form, Section
-from gradledger.web.pages.behind import UNDER_WAY, means
+from gradledger.web.page import Section
+from gradledger.web.pages.behind import means
+from gradledger.web.pages.progress import Offer, offered
 from gradledger.web.show import facts, section
 from gradledger.web.work import Piece
 
 #: Error that says that no explanation is stored.
 _NOT_COMPUTED: Final = "Q171"
+
+_OFFER: Final = Offer(
+    kind="explain",
+    going="Going through the run for every span at once",
+    title="Span by span",
+    lead="Not computed yet: which examples are behind each part of what the model wrote.",
+    failed="No explanation",
+    button="Explain every span",
+    note="one sweep through the run, forwards and backwards, for all spans together",
+)
 
 
 def explained(context: Context, prompt: str) -> tuple[list[Section], Answer | None, bool]:
@@ -30,8 +41,8 @@ def explained(context: Context, prompt: str) -> tuple[list[Section], Answer | No
     piece = _piece(context, prompt)
     answer = _answer(context, prompt, piece)
     if answer is None:
-        is_live = piece is not None and piece.state in UNDER_WAY
-        return [_missing(context, piece)], None, is_live
+        is_live = piece is not None and piece.is_under_way
+        return [offered(context, piece, _OFFER)], None, is_live
 
     def lead(column: str, value: Any, row: Mapping[str, Any]) -> str | None:
         return context.lead(column, value, row)
@@ -59,11 +70,8 @@ def start_explain(context: Context, prompt: str) -> None:
 
 
 def _piece(context: Context, prompt: str) -> Piece | None:
-    wanted = {"prompt": prompt, **means(context)}
-    for piece in context.site.work.pieces(context.site.desk.place(context.run), "explain"):
-        if piece.request["arguments"] == wanted:
-            return piece
-    return None
+    place = context.site.desk.place(context.run)
+    return context.site.work.find(place, "explain", {"prompt": prompt, **means(context)})
 
 
 def _answer(context: Context, prompt: str, piece: Piece | None) -> Answer | None:
@@ -76,35 +84,3 @@ def _answer(context: Context, prompt: str, piece: Piece | None) -> Answer | None
         if error.code != _NOT_COMPUTED:
             raise
         return None
-
-
-def _missing(context: Context, piece: Piece | None) -> Section:
-    """Return how far the explanation is, or what starts it."""
-    if piece is not None and piece.state in UNDER_WAY:
-        words = f"step {piece.done} of {piece.whole}" if piece.whole else "loading"
-        return Section(
-            "explain",
-            "Going through the run for every span at once",
-            is_live=True,
-            progress=(piece.done, piece.whole),
-            lead=words if piece.state == "running" else "waiting for other work",
-        )
-    kept = tuple(Control(name, "", "hidden", text) for name, text in context.arguments.items)
-    start = Form(
-        context.path("behaviour"),
-        (*kept, Control("start", "", "hidden", "explain")),
-        "Explain every span",
-        "post",
-        note="one sweep through the run, forwards and backwards, for all spans together",
-    )
-    has_failed = piece is not None and piece.state == "failed"
-    return Section(
-        "explain",
-        "No explanation" if has_failed else "Span by span",
-        lead=piece.problem
-        if piece is not None and has_failed
-        else "Not computed yet: which examples are behind each part of what the model wrote.",
-        tone="bad" if has_failed else "",
-        forms=(start,) if context.ledger.end is not None else (),
-        is_live=True,
-    )

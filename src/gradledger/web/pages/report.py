@@ -37,7 +37,7 @@ def report(context: Context) -> Page:
         )
     ]
     parts += [_made(context, piece) for piece in pieces[:20]]
-    is_live = any(piece.state in {"waiting", "running"} for piece in pieces)
+    is_live = any(piece.is_under_way for piece in pieces)
     return Page(
         name="report",
         title="Reports",
@@ -86,7 +86,7 @@ def report_file(context: Context) -> Response:
 def _made(context: Context, piece: Piece) -> Section:
     kind = str(piece.request["arguments"]["kind"])
     title = f"{kind.capitalize()} report"
-    if piece.state in {"waiting", "running"}:
+    if piece.is_under_way:
         return Section(
             f"report-{piece.number}", title, lead="being made", is_live=True, progress=(0, 0)
         )

@@ -21,7 +21,6 @@ _COLUMNS = (
     Column("observed", "observed", wraps=True),
     Column("expected", "expected", wraps=True),
 )
-_UNDER_WAY = frozenset({"waiting", "running"})
 
 
 def verify(context: Context) -> Page:
@@ -30,7 +29,7 @@ def verify(context: Context) -> Page:
     pieces = context.site.work.pieces(place, "verify")
     anchors = _anchors(context)
     latest = pieces[0] if pieces else None
-    is_live = latest is not None and latest.state in _UNDER_WAY
+    is_live = latest is not None and latest.is_under_way
     parts = [_state(latest, _start(context, is_again=bool(pieces)))]
     answers: dict[str, Answer] = {}
     if latest is not None and latest.result is not None:
@@ -147,7 +146,7 @@ def _state(latest: Piece | None, start: Form) -> Section:
             forms=(start,),
             is_live=True,
         )
-    if latest.state in _UNDER_WAY:
+    if latest.is_under_way:
         return Section(
             "state", "Verifying", lead="every file is read again", is_live=True, progress=(0, 0)
         )

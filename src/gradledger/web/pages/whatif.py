@@ -11,7 +11,6 @@ from gradledger.web.context import Context
 from gradledger.web.page import Control, Form, Page, Section
 from gradledger.web.pages.asked import asked, form, keep_policy
 from gradledger.web.pages.whatif_parts import (
-    UNDER_WAY,
     beside,
     estimated,
     executed_parts,
@@ -56,7 +55,7 @@ def whatif(context: Context) -> Page:
         for name, words in refusals.items()
     ]
     parts += policy_text(context)
-    is_live = piece is not None and piece.state in UNDER_WAY
+    is_live = piece is not None and piece.is_under_way
     title = next(iter(answers.values())).title.partition(", as the books")[0]
     first = {"executed": executed} if executed is not None else {}
     return Page(

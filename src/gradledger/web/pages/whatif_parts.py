@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from gradledger.query import ESTIMATORS, Answer, Column, Table
 from gradledger.web.context import Context
 from gradledger.web.page import Chart, Control, Form, Section
 from gradledger.web.pages.asked import policy_file
+from gradledger.web.pages.progress import going
 from gradledger.web.show import facts, section
 from gradledger.web.work import Piece
-
-UNDER_WAY: Final = frozenset({"waiting", "running"})
 
 
 def beside(context: Context, answers: Mapping[str, Answer]) -> list[Section]:
@@ -74,15 +73,8 @@ def running(context: Context, piece: Piece | None, *, is_done: bool) -> Section:
         "post",
         note="in its recorded order; the result is stored beside the run",
     )
-    if piece is not None and piece.state in UNDER_WAY:
-        words = f"step {piece.done} of {piece.whole}" if piece.whole else "loading"
-        return Section(
-            "work",
-            "Executing",
-            is_live=True,
-            progress=(piece.done, piece.whole),
-            lead=words if piece.state == "running" else "waiting for other work",
-        )
+    if piece is not None and piece.is_under_way:
+        return going("work", "Executing", piece)
     if is_done:
         return Section(
             "work",
