@@ -48,7 +48,9 @@ def measure() -> list[Figure]:
                     + ", ".join(f"{value:.3f}" for value in values),
                 )
             )
-    return figures
+    outside = max(max(0.85 - figure.value, figure.value - 0.95, 0.0) for figure in figures)
+    caveat = "largest distance of a coverage from the band of 0.85 to 0.95"
+    return [*figures, Figure("predict.coverage_outside", outside, "share", bar=0.0, caveat=caveat)]
 
 
 def coverage(run: Digits) -> dict[str, float]:
