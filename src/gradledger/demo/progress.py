@@ -75,6 +75,5 @@ class StepProgress:
         self._progress.stop()
         if not self._console.is_terminal and kind is None:
             seconds = time.perf_counter() - self._started
-            self._console.print(
-                f"{self._title}: {self._steps} steps in {seconds:.1f} s, {self._facts}"
-            )
+            facts = f", {self._facts}" if self._facts else ""
+            self._console.print(f"{self._title}: {self._steps} steps in {seconds:.1f} s{facts}")

@@ -47,6 +47,29 @@ def test_examples_are_ranked_by_their_derivative(asked: tuple[Any, Path, Any]) -
     assert all(row["removed"] == -row["influence"] for row in answer.rows)
 
 
+def test_progress_comes_to_its_end(tmp_path: Path) -> None:
+    """Runs that are executed to judge the derivative count, and are told one by one."""
+    run, ticks = make("adamw"), list[tuple[int, int]]()
+    run.recorded(tmp_path / "run")
+    with gl.open(tmp_path / "run") as ledger:
+        ledger.influence(
+            {"last": last(run)},
+            build=run.build,
+            train=run.loop,
+            removals=1,
+            progress=lambda done, total: ticks.append((done, total)),
+        )
+    num_steps, (done, total) = RecordedRun(tmp_path / "run").num_steps, ticks[-1]
+    assert done == total
+    assert [earlier for earlier, _ in ticks] == sorted(earlier for earlier, _ in ticks)
+    assert [total - earlier for earlier, _ in ticks[-4:]] == [
+        3 * num_steps,
+        2 * num_steps,
+        num_steps,
+        0,
+    ]
+
+
 def test_sources_and_blocks_add_up(asked: tuple[Any, Path, Any]) -> None:
     _, folder, answer = asked
     whole = sum(row["influence"] for row in answer.rows)

@@ -14,7 +14,7 @@ Source: Ilyas and Engstrom, "MAGIC", 2025, for metasmoothness.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -91,6 +91,7 @@ def examine_beliefs(
     *,
     num_removals: int = 4,
     seed: int = 0,
+    executed: Callable[[], None] | None = None,
 ) -> dict[str, Belief]:
     """Execute a few runs near the recorded one and compare, behaviour by behaviour.
 
@@ -102,6 +103,7 @@ def examine_beliefs(
         found: The derivatives.
         num_removals: Trial removals; 0 for the spot check alone.
         seed: Of directions and removals.
+        executed: Called after every run that was executed.
 
     Raises:
         ReplayError: As ``derive`` raises.
@@ -110,12 +112,14 @@ def examine_beliefs(
     examples = np.unique(found.examples)
     per_example = found.by_example(int(examples.max()) + 1)[:, examples]
     signs = rng.choice([-1.0, 1.0], len(examples))
-    sides = [
-        execute_weighted(
-            run, build, train, behaviours, examples, 1.0 + side * STEP * signs, since=since
-        )
-        for side in (1, -1)
-    ]
+
+    def near(weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        end = execute_weighted(run, build, train, behaviours, examples, weights, since=since)
+        if executed is not None:
+            executed()
+        return end
+
+    sides = [near(1.0 + side * STEP * signs) for side in (1, -1)]
     ahead, behind = (values for values, _ in sides)
     predicted = STEP * per_example @ signs
     errors = [
@@ -129,7 +133,7 @@ def examine_beliefs(
         chosen = rng.choice(len(examples), size, replace=False)
         weights = np.ones(len(examples))
         weights[chosen] = 0.0
-        values, _ = execute_weighted(run, build, train, behaviours, examples, weights, since=since)
+        values, _ = near(weights)
         pairs.append((-per_example[:, chosen].sum(1), values - found.values))
     return {
         name: _judge(errors[k], smoothness, [(float(p[k]), float(e[k])) for p, e in pairs], size)

@@ -39,8 +39,8 @@ def compute_influence(
         num_removals: Trial removals that are executed.
         since: Take the state after this step as it was, and ask what came after it alone.
         memory_bytes: What states of the run may take.
-        progress: Called after every step of the derivative with the steps done and all of them,
-            those of the executed runs included.
+        progress: Called after every step of the derivative and after every executed run, with the
+            steps done and all of them.
 
     Returns:
         Behaviour -> what executed runs say of its derivative.
@@ -49,11 +49,18 @@ def compute_influence(
         ReplayError: R101 to R105, R131, R132, R171 to R178.
     """
     run, started = RecordedRun(records.path), time.perf_counter()
-    further = (_CHECKS + num_removals) * (run.num_steps - since)
+    each = run.num_steps - since
+    further = (_CHECKS + num_removals) * each
+    reached = (0, 0)
 
     def advance(done: int, total: int) -> None:
+        nonlocal reached
+        reached = done, total
         if progress is not None:
             progress(done, total + further)
+
+    def executed() -> None:
+        advance(reached[0] + each, reached[1])
 
     found = derive(
         run,
@@ -66,7 +73,13 @@ def compute_influence(
         progress=advance,
     )
     beliefs = examine_beliefs(
-        run, loop.build, loop.train, behaviours, found, num_removals=num_removals
+        run,
+        loop.build,
+        loop.train,
+        behaviours,
+        found,
+        num_removals=num_removals,
+        executed=executed,
     )
     store(records, run, found, beliefs, time.perf_counter() - started)
     return beliefs
