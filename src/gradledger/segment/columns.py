@@ -55,7 +55,8 @@ def cut_mantissa(values: NDArray[np.float32], bits: int) -> NDArray[np.float32]:
         return words.copy().view(np.float32).reshape(np.shape(values))
     one = np.uint32(1)
     mask = np.uint32((0xFFFFFFFF << drop) & 0xFFFFFFFF)
-    odd = (words >> np.uint32(drop)) & one
+    # Without a stored bit, what is kept of a normal value is its leading one, and that is odd.
+    odd = (words >> np.uint32(drop)) & one if bits else (words & _EXPONENT != 0).astype(np.uint32)
     rounded = (words + (np.uint32((1 << (drop - 1)) - 1) + odd)) & mask
     special = (words & _EXPONENT) == _EXPONENT
     overflow = ((rounded & _EXPONENT) == _EXPONENT) & ~special

@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gradledger.errors import StorageError
@@ -25,6 +25,10 @@ def _rounded_exactly(value: float, bits: int) -> float:
     return math.copysign(round(value / unit) * unit, value)
 
 
+@example(values=[1.5 * 2.0**127], bits=0)
+@example(
+    values=[1.5 * 2.0**55, 1.5 * 2.0**56, -1.5 * 2.0**-126, 2.0**-127, 1.5 * 2.0**-127], bits=0
+)
 @given(values=st.lists(floats, min_size=1, max_size=20), bits=st.integers(0, 23))
 def test_cut_is_rounding_to_nearest_even(values: list[float], bits: int) -> None:
     array = np.asarray(values, np.float32)
@@ -34,7 +38,7 @@ def test_cut_is_rounding_to_nearest_even(values: list[float], bits: int) -> None
         expected = _rounded_exactly(value, bits)
         if abs(expected) >= 2.0**128 and math.isfinite(value):
             assert math.isfinite(cut)
-            assert abs(cut) > 2.0**127 - 1
+            assert abs(cut) >= 2.0**127
         elif math.isnan(value):
             assert math.isnan(cut)
         else:
