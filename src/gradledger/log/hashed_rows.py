@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple, TypeVar
+
+import pyarrow as pa
 
 from gradledger.canon import RowLayout
 from gradledger.merkle import RootStream, joined_root, leaf_hashes
 from gradledger.native import compiled_hashes
 from gradledger.segment import encode_rows, read_parts, row_layout, step_ends
 
-#: Fewer rows than these are hashed before a library is compiled, or loaded.
-_WORTH_ROWS: Final = 4096
+#: Fewer bytes of rows than these are hashed before a library is compiled, or loaded.
+_WORTH_COMPILED: Final = 4096
+#: Rows from which on reading, encoding and hashing share the processors.
+_WORTH_THREADS: Final = 32_768
+
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
@@ -40,27 +49,54 @@ def hash_segment(path: Path) -> HashedRows:
     Raises:
         StorageError: The segment cannot be read. Codes S114 and S115.
     """
-    layout: RowLayout | None = None
-    stream, smallest, largest = RootStream(), list[int](), list[int]()
-    for part in read_parts(path):
-        layout = row_layout(part.schema) if layout is None else layout
-        for block in encode_rows(part, layout):
-            _add(stream, block.data, layout.row_bytes)
-        ends = step_ends(part)
-        if ends is not None:
-            smallest.append(ends[0])
-            largest.append(ends[1])
+    parts = read_parts(path)
+    first = next(parts)
+    if first.num_rows < _WORTH_THREADS:
+        encoded = _encoded(chain([first], parts))
+    else:
+        encoded = _ahead(_encoded(chain([first], _ahead(parts))))
+    layout, stream, ends = RowLayout(()), RootStream(), list[tuple[int, int]]()
+    for layout, steps, rows in encoded:
+        if rows is not None:
+            _add(stream, rows, layout.row_bytes)
+        if steps is not None:
+            ends.append(steps)
     return HashedRows(
-        layout if layout is not None else RowLayout(()),
+        layout,
         stream.size,
         stream.root(),
-        min(smallest, default=None),
-        max(largest, default=None),
+        min((first for first, _ in ends), default=None),
+        max((last for _, last in ends), default=None),
     )
 
 
+class _Encoded(NamedTuple):
+    """First the steps of a part of a segment, then its rows in blocks."""
+
+    layout: RowLayout
+    steps: tuple[int, int] | None
+    rows: Any
+
+
+def _encoded(parts: Iterable[pa.Table]) -> Iterator[_Encoded]:
+    for part in parts:
+        layout = row_layout(part.schema)
+        yield _Encoded(layout, step_ends(part), None)
+        for block in encode_rows(part, layout):
+            yield _Encoded(layout, None, block.data)
+
+
+def _ahead(items: Iterator[_Item]) -> Iterator[_Item]:
+    """Give items, each while another thread makes the next one."""
+    with ThreadPoolExecutor(1) as beside:
+        following = beside.submit(next, items, None)
+        while (item := following.result()) is not None:
+            following = beside.submit(next, items, None)
+            yield item
+
+
 def _add(stream: RootStream, rows: memoryview, row_bytes: int) -> None:
-    compiled = compiled_hashes() if len(rows) >= _WORTH_ROWS else None
+    compiled = compiled_hashes() if len(rows) >= _WORTH_COMPILED else None
     if compiled is None:
         stream.add(b"".join(leaf_hashes(rows, row_bytes)), joined_root)
     else:

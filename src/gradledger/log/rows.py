@@ -7,7 +7,10 @@ Parquet.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -71,6 +74,18 @@ def segment_leaf(run_dir: Path, run_id: str, sealed: SealedSegment) -> SegmentLe
         inner_root=found.inner_root.hex(),
         segment_format=SEGMENT_FORMAT,
     )
+
+
+def segment_leaves(
+    run_dir: Path, run_id: str, sealed: Sequence[SealedSegment]
+) -> Iterator[SegmentLeaf]:
+    """Give the leaves of segments in their order, two of them in work at a time.
+
+    Raises:
+        StorageError: As ``segment_leaf``, at the segment that cannot be read.
+    """
+    with ThreadPoolExecutor(2) as crew:
+        yield from crew.map(partial(segment_leaf, run_dir, run_id), sealed)
 
 
 def hash_rows(path: Path) -> tuple[RowLayout, list[bytes]]:

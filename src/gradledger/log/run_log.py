@@ -21,7 +21,7 @@ from gradledger.log.description import DESCRIPTION_NAME, LOG_FOLDER
 from gradledger.log.head import HISTORY_FOLDER
 from gradledger.log.keys import SigningKey
 from gradledger.log.manifest import list_files
-from gradledger.log.rows import segment_leaf
+from gradledger.log.rows import segment_leaves
 from gradledger.log.run_leaves import (
     BEGIN_RECORD,
     STATE_RECORD,
@@ -126,9 +126,9 @@ class RunLog:
             StorageError: A segment cannot be read, or the disk refuses; call again. Codes S112,
                 S115.
         """
-        for segment in sealed:
-            if segment.name not in self._named:
-                self._append(segment_leaf(self.run_dir, self.run_id, segment))
+        new = [segment for segment in sealed if segment.name not in self._named]
+        for leaf in segment_leaves(self.run_dir, self.run_id, new):
+            self._append(leaf)
 
     def add_state(self, step: int) -> None:
         """Append the leaf of the model state that was stored after a step.

@@ -1,4 +1,5 @@
-/* Leaf hashes and root hashes of RFC 6962 over rows that lie one behind the other.
+/* Leaf hashes and root hashes of RFC 6962 over rows that lie one behind the other, and plain hashes
+ * of texts.
  *
  * Only for processors with instructions for SHA-256: without them hashlib is as fast. Sources:
  * FIPS 180-4; Intel, "Intel SHA Extensions" (July 2013); RFC 6962, section 2.1. */
@@ -69,25 +70,27 @@ static inline void write_hash(state found, unsigned char *out) {
     _mm_storeu_si128((__m128i *)(out + 16), swap_bytes(efgh));
 }
 
-/* SHA-256 of the byte of leaves and then `length` bytes. */
-static void hash_leaf(const unsigned char *bytes, long length, unsigned char *out) {
+/* SHA-256 of the byte of leaves, where it is one, and then `length` bytes. */
+static inline void hash_bytes(const unsigned char *bytes, long length, int is_leaf,
+                              unsigned char *out) {
     unsigned char block[2 * BLOCK] = {0};
     state found = first_state();
-    long taken = length < BLOCK - 1 ? length : BLOCK - 1;
-    block[0] = LEAF;
-    memcpy(block + 1, bytes, (size_t)taken);
-    if (length >= BLOCK - 1) {
+    const long first = is_leaf ? BLOCK - 1 : BLOCK;
+    long taken = length < first ? length : first;
+    if (is_leaf) block[0] = LEAF;
+    if (taken) memcpy(block + (BLOCK - first), bytes, (size_t)taken);
+    if (length >= first) {
         found = compress(found, block);
         for (; length - taken >= BLOCK; taken += BLOCK) found = compress(found, bytes + taken);
         memset(block, 0, BLOCK);
         memcpy(block, bytes + taken, (size_t)(length - taken));
         taken = length - taken;
     } else {
-        taken += 1;
+        taken += BLOCK - first;
     }
     block[taken] = 0x80;
     const long end = taken < BLOCK - 8 ? BLOCK : 2 * BLOCK;
-    const uint64_t bits = 8 * ((uint64_t)length + 1);
+    const uint64_t bits = 8 * ((uint64_t)length + (is_leaf ? 1 : 0));
     for (int i = 0; i < 8; i++) block[end - 1 - i] = (unsigned char)(bits >> 8 * i);
     for (long at = 0; at < end; at += BLOCK) found = compress(found, block + at);
     write_hash(found, out);
@@ -106,7 +109,14 @@ static inline void hash_node(const unsigned char *children, unsigned char *out) 
 /* Leaf hashes of rows of one width, 32 bytes each. */
 void hash_leaves(const unsigned char *rows, long num_rows, long row_bytes, unsigned char *out) {
     for (long i = 0; i < num_rows; i++)
-        hash_leaf(rows + i * row_bytes, row_bytes, out + i * HASH);
+        hash_bytes(rows + i * row_bytes, row_bytes, 1, out + i * HASH);
+}
+
+/* Hashes of texts, each from one offset to the next, 32 bytes each. */
+void hash_texts(const unsigned char *content, const int64_t *offsets, long num_texts,
+                unsigned char *out) {
+    for (long i = 0; i < num_texts; i++)
+        hash_bytes(content + offsets[i], (long)(offsets[i + 1] - offsets[i]), 0, out + i * HASH);
 }
 
 /* Root hash over hashes of one height, at least one; an odd one at the end moves up unchanged.

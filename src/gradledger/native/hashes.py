@@ -1,4 +1,4 @@
-"""Leaf hashes and root hashes of many rows in one call, with the processor's SHA-256 instructions.
+"""Hashes of many rows, of trees over them and of many texts, with the instructions for SHA-256.
 
 ``hashlib`` hashes as fast, but a call of it and its objects cost five times what a row of a few
 hundred bytes does. Callers keep ``merkle``'s form, which serves wherever there is no compiler or no
@@ -30,7 +30,8 @@ class CompiledHashes:
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._leaves, self._fold = library.hash_leaves, library.fold_hashes
-        for function in (self._leaves, self._fold):
+        self._texts = library.hash_texts
+        for function in (self._leaves, self._fold, self._texts):
             function.restype = None
 
     def leaf_hashes(self, rows: Buffer, row_bytes: int) -> bytes:
@@ -47,6 +48,18 @@ class CompiledHashes:
         out = ctypes.create_string_buffer(count * _HASH_BYTES)
         first = (ctypes.c_char * len(view)).from_buffer(view) if view else None
         self._leaves(first, ctypes.c_long(count), ctypes.c_long(row_bytes), out)
+        return out.raw
+
+    def text_hashes(self, content: int, offsets: int, count: int) -> bytes:
+        """Return the SHA-256 of texts that lie one behind the other, one after another.
+
+        Args:
+            content: Where the texts lie.
+            offsets: Where ``count + 1`` int64 lie: the begin of each text, and the end of the last.
+            count: How many there are.
+        """
+        out = ctypes.create_string_buffer(count * _HASH_BYTES)
+        self._texts(ctypes.c_void_p(content), ctypes.c_void_p(offsets), ctypes.c_long(count), out)
         return out.raw
 
     def root(self, hashes: bytes) -> bytes:
@@ -70,6 +83,13 @@ def compiled_hashes() -> CompiledHashes | None:
 def _is_right(found: CompiledHashes) -> bool:
     """Whether hashes are those of ``hashlib``, at every length around the ends of two blocks."""
     content, sha256 = bytes(range(1, 150)), hashlib.sha256
+    lengths = range(len(content) + 1)
+    begins = [sum(range(length)) for length in (*lengths, len(content) + 1)]
+    texts = ctypes.create_string_buffer(b"".join(content[:length] for length in lengths))
+    places = (ctypes.c_int64 * len(begins))(*begins)
+    hashes = found.text_hashes(ctypes.addressof(texts), ctypes.addressof(places), len(lengths))
+    if hashes != b"".join(sha256(content[:length]).digest() for length in lengths):
+        return False
     pair = [sha256(b"\x00" + content[:64]).digest(), sha256(b"\x00" + content[64:128]).digest()]
     return found.root(b"".join(pair)) == sha256(b"\x01" + b"".join(pair)).digest() and all(
         found.leaf_hashes(content[:length], length) == sha256(b"\x00" + content[:length]).digest()

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gradledger.canon import NAN_BITS, RowLayout, field_bytes, text_digest
+from gradledger.native import compiled_hashes
 from gradledger.segment.arrow import ARROW_TYPES, misfit
 
 #: Rows that are encoded together; they fit the processor's cache.
@@ -27,6 +28,10 @@ _DTYPES: Final[dict[str, str]] = {
     "timestamp": "<i8",
 }
 _DIGEST_BYTES: Final = 32
+#: Texts from which on a call of C pays.
+_WORTH_TEXTS: Final = 256
+#: Texts that are looked at to tell whether a column repeats them.
+_SAMPLED_TEXTS: Final = 1024
 
 
 def row_layout(schema: pa.Schema) -> RowLayout:
@@ -125,6 +130,8 @@ class _Column:
 
 def _values(array: pa.Array, kind: str) -> NDArray[Any]:
     """Return a column's values; what stands at absent places does not matter."""
+    if kind == "string" and not array.null_count and _rarely_repeats(array):
+        return np.frombuffer(_text_digests(array), np.uint8).reshape(-1, _DIGEST_BYTES)
     if kind in {"label", "string"}:
         return _text_values(array if kind == "label" else array.dictionary_encode())
     if kind.startswith(("digest", "bytes")):
@@ -143,14 +150,43 @@ def _values(array: pa.Array, kind: str) -> NDArray[Any]:
 
 
 def _text_values(array: pa.DictionaryArray) -> NDArray[np.uint8]:
-    texts = [
-        bytes(_DIGEST_BYTES) if text is None else text_digest(text)
-        for text in array.dictionary.to_pylist()
-    ]
-    table = np.frombuffer(b"".join([*texts, bytes(_DIGEST_BYTES)]), np.uint8)
+    texts = array.dictionary
+    table = np.frombuffer(_text_digests(texts) + bytes(_DIGEST_BYTES), np.uint8)
     indices = pc.fill_null(array.indices, len(texts)).to_numpy(zero_copy_only=False)
     chosen: NDArray[np.uint8] = table.reshape(-1, _DIGEST_BYTES)[indices]
     return chosen
+
+
+def _rarely_repeats(texts: pa.Array) -> bool:
+    """Whether most texts are new, by the first of them: to look for repeats costs more then."""
+    sample = texts.slice(0, _SAMPLED_TEXTS)
+    return len(sample) == _SAMPLED_TEXTS and len(sample.unique()) > _SAMPLED_TEXTS // 2
+
+
+def _text_digests(texts: pa.Array) -> bytes:
+    """Return the digests of texts, one after another; zeros for what is absent."""
+    compiled = compiled_hashes() if len(texts) >= _WORTH_TEXTS else None
+    if compiled is None or texts.null_count or not _is_utf8(texts):
+        return b"".join(
+            bytes(_DIGEST_BYTES) if text is None else text_digest(text)
+            for text in texts.to_pylist()
+        )
+    _, places, content = texts.buffers()
+    width = np.int64 if pa.types.is_large_string(texts.type) else np.int32
+    all_offsets = np.frombuffer(places, width)
+    offsets = all_offsets[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
+    return compiled.text_hashes(content.address, offsets.ctypes.data, len(texts))
+
+
+def _is_utf8(texts: pa.Array) -> bool:
+    """Whether texts are in a form that is read in place, and what they say of themselves."""
+    if not (pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type)):
+        return False
+    try:
+        texts.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return texts.buffers()[2] is not None
 
 
 def _byte_values(array: pa.Array, width: int) -> NDArray[np.uint8]:

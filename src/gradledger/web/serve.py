@@ -140,6 +140,7 @@ def _listen(settings: Settings) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
+        listener.listen()  # before the address is told: whoever follows it at once only waits
     except OSError as error:
         listener.close()
         raise WebError(

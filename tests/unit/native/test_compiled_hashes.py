@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
+from itertools import accumulate
 
 import pytest
 from hypothesis import given
@@ -33,14 +35,27 @@ def test_roots_of_any_size(count: int) -> None:
     assert hashes == kept
 
 
-@pytest.mark.parametrize("wrong", ["hash_leaves", "fold_hashes"])
+@needed
+@given(st.lists(st.binary(max_size=200), max_size=20))
+def test_texts_of_any_length(texts: list[bytes]) -> None:
+    content = b"".join(texts)
+    ends = [0, *accumulate(map(len, texts))]
+    place = ctypes.create_string_buffer(content, max(1, len(content)))
+    offsets = (ctypes.c_int64 * len(ends))(*ends)
+    found = compiled_hashes().text_hashes(
+        ctypes.addressof(place), ctypes.addressof(offsets), len(texts)
+    )
+    assert found == b"".join(hashlib.sha256(text).digest() for text in texts)
+
+
+@pytest.mark.parametrize("wrong", ["hash_leaves", "fold_hashes", "hash_texts"])
 def test_wrong_hashes_are_not_used(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
     if compiled_hashes() is None:
         pytest.skip("no compiler, or no instructions")
 
     class Wrong:
         def __init__(self, library: ctypes.CDLL) -> None:
-            for name in ("hash_leaves", "fold_hashes"):
+            for name in ("hash_leaves", "fold_hashes", "hash_texts"):
                 setattr(self, name, getattr(library, name))
             setattr(self, wrong, ctypes.CFUNCTYPE(None)(lambda: None))
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradledger.canon import ROW_CODES, encode_row
+from gradledger.canon import ROW_CODES, encode_row, text_digest
 from gradledger.errors import StorageError
 from gradledger.segment import (
     ARROW_TYPES,
@@ -117,3 +117,38 @@ def test_a_sealed_segment(tmp_path: Path) -> None:
 def test_types_that_no_table_has() -> None:
     with pytest.raises(StorageError, match="S114"):
         row_layout(pa.schema([("x", pa.decimal128(5))]))
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+@pytest.mark.parametrize("distinct", [3, 1500, 5000])
+def test_many_texts(kind: pa.DataType, distinct: int) -> None:
+    texts = pa.array(
+        ["", "a", *("\u00e9" * (n % 97) + str(n % distinct) for n in range(5000))], kind
+    )
+    absent = pa.array([None if n % 5 == 0 else str(n % distinct) for n in range(5002)], kind)
+    for array in (texts, texts.slice(7, 4000), absent, absent.slice(3), texts.slice(1, 1)):
+        for column in (array, array.dictionary_encode()):
+            found = rows_module._values(
+                column, "label" if pa.types.is_dictionary(column.type) else "string"
+            )
+            expected = [
+                bytes(32) if text is None else text_digest(text) for text in column.to_pylist()
+            ]
+            there = column.is_valid().to_numpy(zero_copy_only=False)
+            assert found[there].tobytes() == b"".join(np.array(expected, object)[there])
+
+
+def test_texts_that_are_no_text_are_refused_however_many() -> None:
+    content, offsets = b"\xff" * 2000, np.arange(2001, dtype=np.int32)
+    broken = pa.Array.from_buffers(
+        pa.string(), 2000, [None, pa.py_buffer(offsets), pa.py_buffer(content)]
+    )
+    with pytest.raises(UnicodeDecodeError):
+        rows_module._text_digests(broken)
+
+
+def test_a_dictionary_with_an_absent_text() -> None:
+    texts = pa.array([*(str(number) for number in range(300)), None])
+    column = pa.DictionaryArray.from_arrays(pa.array([300, 0], pa.int32()), texts)
+    found = rows_module._values(column, "label")
+    assert found.tobytes() == bytes(32) + text_digest("0")
