@@ -6,6 +6,16 @@ hashes of rows.
 
 from gradledger.native.hashes import CompiledHashes, compiled_hashes
 from gradledger.native.law import Law
+from gradledger.native.memory import same_bytes
 from gradledger.native.passes import CompiledPasses, compiled_passes
+from gradledger.native.team import share
 
-__all__ = ["CompiledHashes", "CompiledPasses", "Law", "compiled_hashes", "compiled_passes"]
+__all__ = [
+    "CompiledHashes",
+    "CompiledPasses",
+    "Law",
+    "compiled_hashes",
+    "compiled_passes",
+    "same_bytes",
+    "share",
+]

@@ -1,6 +1,6 @@
 /* Passes over memory that torch can only make one operation at a time: see passes.h.
  *
- * Plain C99 without headers of its own; `#pragma omp simd` asks for vectors, not for
+ * Plain C99, with one header for copies past the cache; `#pragma omp simd` asks for vectors, not for
  * threads; sums are kept in vectors of the compilers' own kind.
  * The order of slots and the fields of both structs are those of gradledger/native/passes.py. */
 
@@ -53,10 +53,27 @@ typedef struct INPUTS(double) inputs_f64;
 
 /* The two products of rows of 1024 words with fixed weights, modulo 2**64: words as they are, and
  * with their bytes reversed. Four rows at a time keep four streams from memory busy. The rows must
- * lie on a multiple of eight bytes; little-endian. */
+ * lie on a multiple of eight bytes; little-endian. Rows are copied on the way where a place is given;
+ * then both lie on multiples of 16 bytes. */
 typedef unsigned long long word;
 #define ROW_WORDS 1024
 #define ROWS 4
+
+/* Copy words that nobody reads soon past the cache: no line is fetched only to be overwritten.
+ * Both lie on multiples of 16 bytes. */
+#ifdef __SSE2__
+#include <emmintrin.h>
+static inline void copy_past(const word *from, word *to, long num_words) {
+    for (long i = 0; i < num_words; i += 2)
+        _mm_stream_si128((__m128i *)(to + i), _mm_load_si128((const __m128i *)(from + i)));
+}
+static inline void end_copies(void) { _mm_sfence(); }
+#else
+static inline void copy_past(const word *from, word *to, long num_words) {
+    __builtin_memcpy(to, from, (unsigned long)num_words * sizeof(word));
+}
+static inline void end_copies(void) {}
+#endif
 
 static void few_lanes(const word *rows, const word *forward, const word *backward, word *as_is,
                       word *reversed, int num_rows) {
@@ -74,7 +91,7 @@ static void few_lanes(const word *rows, const word *forward, const word *backwar
 }
 
 void row_lanes(const word *rows, const word *forward, const word *backward, word *as_is,
-               word *reversed, long from, long to) {
+               word *reversed, word *copy, long from, long to) {
     long row = from;
     for (; row + ROWS <= to; row += ROWS) {
         const word *x = rows + row * ROW_WORDS;
@@ -96,7 +113,11 @@ void row_lanes(const word *rows, const word *forward, const word *backward, word
             as_is[row + i] = first[i];
             reversed[row + i] = second[i];
         }
+        if (copy) copy_past(x, copy + row * ROW_WORDS, ROWS * ROW_WORDS);
     }
     few_lanes(rows + row * ROW_WORDS, forward, backward, as_is + row, reversed + row,
               (int)(to - row));
+    if (!copy) return;
+    copy_past(rows + row * ROW_WORDS, copy + row * ROW_WORDS, (to - row) * ROW_WORDS);
+    end_copies();
 }

@@ -83,9 +83,10 @@ static int NAME(in_range)(double square, const REAL *x, int n) {
     double mean = square / n;
     if (sizeof(REAL) == 8 || (mean > 1e-30 && mean < 1e30)) return 1;
     if (mean != 0.0) return 0;
-    for (int i = 0; i < n; i++)
-        if (x[i] != 0) return 0;
-    return 1;
+    int any = 0;
+    #pragma omp simd reduction(| : any)
+    for (int i = 0; i < n; i++) any |= x[i] != 0;
+    return !any;
 }
 
 /* out = 2 ulp(max(|before|, |after|)), from the exponent fields alone. */
@@ -260,14 +261,37 @@ void NAME(weigh)(const REAL *after, const REAL *before, const REAL *scale, doubl
     }
 }
 
+/* Squared norm of a block of after - before, in the order of `products` but without a block between. */
+static double NAME(square_of_change)(const REAL *before, const REAL *after, int n) {
+    VEC s[4] = {{0}, {0}, {0}, {0}};
+    int i = 0;
+    for (; i + 4 * LANES <= n; i += 4 * LANES) {
+        const VEC *u = (const VEC *)(after + i), *w = (const VEC *)(before + i);
+        for (int k = 0; k < 4; k++) {
+            const VEC delta = u[k] - w[k];
+            s[k] += delta * delta;
+        }
+    }
+    double square = NAME(added)(s[0], s[1], s[2], s[3]);
+    for (; i < n; i++) {
+        const REAL delta = after[i] - before[i];
+        square += (double)delta * (double)delta;
+    }
+    return square;
+}
+
 /* Add the squared norm of after - before. */
 void NAME(distance)(const REAL *before, const REAL *after, long from, long to, double *sum) {
     REAL delta[BLOCK];
     for (long start = from; start < to; start += BLOCK) {
         const int n = (int)(to - start < BLOCK ? to - start : BLOCK);
-        NAME(minus)(after + start, 1, before + start, delta, n);
-        const double square = NAME(square)(delta, n, 0);
-        *sum += NAME(in_range)(square, delta, n) ? square : NAME(square)(delta, n, 1);
+        double square = NAME(square_of_change)(before + start, after + start, n);
+        const double mean = square / n;
+        if (sizeof(REAL) == 4 && !(mean > 1e-30 && mean < 1e30)) {
+            NAME(minus)(after + start, 1, before + start, delta, n);
+            if (!NAME(in_range)(square, delta, n)) square = NAME(square)(delta, n, 1);
+        }
+        *sum += square;
     }
 }
 

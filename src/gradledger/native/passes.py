@@ -10,13 +10,13 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
-from functools import cache
+from functools import cache, partial
 from typing import Final
 
 from gradledger.native.build import Library, load
 from gradledger.native.law import INPUTS, SLOTS, InputsStruct, Law, LawStruct
+from gradledger.native.team import share
 
 #: No flag that lets arithmetic be reordered beyond the sums that the source marks.
 PASSES: Final = Library(
@@ -40,7 +40,6 @@ class CompiledPasses:
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
-        self._other = ThreadPoolExecutor(1, thread_name_prefix="gradledger-passes")
 
     def measure_lines(
         self,
@@ -214,17 +213,22 @@ class CompiledPasses:
         return found[:num_rows], found[num_rows:]
 
     def row_lanes(
-        self, jobs: Sequence[tuple[int, int, int, int]], weights: tuple[int, int], *, threaded: bool
+        self,
+        jobs: Sequence[tuple[int, int, int, int, int]],
+        weights: tuple[int, int],
+        *,
+        threaded: bool,
     ) -> None:
         """Multiply rows of 1024 words with two vectors of weights, modulo 2**64.
 
         Args:
             jobs: For each array where its rows lie (a multiple of eight), how many there are, and
-                where the products go: of words as they are, and of words with reversed bytes.
+                where the products go: of words as they are, and of words with reversed bytes; and
+                where a copy of the rows goes, 0 for none. With a copy both are multiples of 16.
             weights: Where the two vectors of weights lie.
             threaded: Whether a second thread takes half of the rows.
         """
-        half = sum(num_rows for _, num_rows, _, _ in jobs) // 2 if threaded else 0
+        half = sum(job[1] for job in jobs) // 2 if threaded else 0
         first: list[tuple[int, ...]] = []
         second: list[tuple[int, ...]] = []
         for job in jobs:
@@ -232,20 +236,19 @@ class CompiledPasses:
             half -= taken
             first += [(*job, 0, taken)] * (taken > 0)
             second += [(*job, taken, job[1])] * (taken < job[1])
-        pending = self._other.submit(self._row_lanes, first, weights) if first else None
-        self._row_lanes(second, weights)
-        if pending is not None:
-            pending.result()
+        parts = [part for part in (first, second) if part]
+        share([partial(self._row_lanes, part, weights) for part in parts], len(parts))
 
     def _row_lanes(self, parts: Sequence[tuple[int, ...]], weights: tuple[int, int]) -> None:
         function = self._library.row_lanes
         ways = [ctypes.c_void_p(address) for address in weights]
-        for rows, _, as_is, reverse, start, stop in parts:
+        for rows, _, as_is, reverse, copy, start, stop in parts:
             function(
                 ctypes.c_void_p(rows),
                 *ways,
                 ctypes.c_void_p(as_is),
                 ctypes.c_void_p(reverse),
+                ctypes.c_void_p(copy or None),
                 ctypes.c_long(start),
                 ctypes.c_long(stop),
             )
@@ -261,9 +264,8 @@ class CompiledPasses:
         if num_threads == 1 or length * times < _THREADED:
             return run(0, length)
         middle = math.ceil(length / 2 / _GRAIN) * _GRAIN
-        pending = self._other.submit(run, middle, length)
-        first = run(0, middle)
-        return [a + b for a, b in zip(first, pending.result(), strict=True)]
+        first, second = share([partial(run, 0, middle), partial(run, middle, length)], 2)
+        return [a + b for a, b in zip(first, second, strict=True)]
 
 
 @cache

@@ -17,13 +17,19 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, optim
+from torch import Tensor, nn, optim
 from torch.utils.hooks import RemovableHandle
 
 from gradledger.gradient import Capture
 from gradledger.gradient.again import count_changes
 from gradledger.recorder.attention import Attention
-from gradledger.recorder.changes import all_stand, change_norms, on_cpu
+from gradledger.recorder.changes import (
+    all_stand,
+    change_norms,
+    copy_and_fingerprint,
+    copy_parameters,
+    on_cpu,
+)
 from gradledger.recorder.checks import refuse_infinite, refuse_leak, refuse_unbooked
 from gradledger.recorder.crew import work_together
 from gradledger.recorder.group_books import GroupBooks, book_group
@@ -122,7 +128,7 @@ class Booker:
         if self._attention.finite and not overflowed(self._optimizer):
             refuse_infinite(entries, where)
         if self._attention.deltas and not self._is_held(entries):
-            _copy_parameters(entries)
+            copy_parameters(entries)
         for entry in entries:
             if id(entry.parameter) in routed:
                 refuse_leak(entry, self.capture.emitted(entry.parameter), where)
@@ -198,11 +204,12 @@ class Booker:
         return self._stood is not None
 
     @torch.no_grad()
-    def hold_parameters(self) -> None:
-        """Keep what a step left, to compare it when the next one begins."""
+    def hold_parameters(self, model: nn.Module) -> str:
+        """Keep what a step left, to compare it when the next one begins; return its fingerprint."""
         entries = [entry for group in self.tracked for entry in group]
-        _copy_parameters(entries)
+        found = copy_and_fingerprint(entries, model, self._optimizer)
         self._holds_after = True
+        return found
 
     def _is_held(self, entries: Sequence[Tracked]) -> bool:
         """Whether the copy stands: a write since the step began is none of the update's."""
@@ -272,10 +279,3 @@ class Booker:
                 entry.has_raw = True
 
         return copy
-
-
-def _copy_parameters(entries: Sequence[Tracked]) -> None:
-    """Copy what an update will overwrite, all tensors in one call."""
-    torch._foreach_copy_(
-        [entry.theta_before for entry in entries], [entry.parameter for entry in entries]
-    )

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 import torch
+from torch import nn, optim
 
-from gradledger.recorder.crew import work_together
+from gradledger.native import share
+from gradledger.recorder.crew import LEAST_ELEMENTS
 from gradledger.recorder.norms import tensor_norms
 from gradledger.recorder.tracked import Tracked
+from gradledger.state.torch_state import can_copy, model_tensors, training_fingerprint
 from gradledger.update import change_norm, same_bits
+
+_T = TypeVar("_T")
 
 
 def on_cpu(entries: Sequence[Tracked]) -> bool:
@@ -27,12 +33,41 @@ def change_norms(entries: Sequence[Tracked]) -> list[float]:
         norms: list[float] = tensor_norms(deltas).double().tolist()
         return norms
     jobs = [partial(change_norm, entry.parameter.detach(), entry.theta_before) for entry in entries]
-    return work_together(jobs, [entry.raw.numel() for entry in entries])
+    return _each(entries, jobs)
 
 
 def all_stand(entries: Sequence[Tracked]) -> bool:
     """Whether every parameter has the bits of its copy."""
     jobs = [partial(same_bits, entry.theta_before, entry.parameter) for entry in entries]
-    if not on_cpu(entries):
-        return all(job() for job in jobs)
-    return all(work_together(jobs, [entry.raw.numel() for entry in entries]))
+    return all(job() for job in jobs) if not on_cpu(entries) else all(_each(entries, jobs))
+
+
+def _each(entries: Sequence[Tracked], jobs: Sequence[Callable[[], _T]]) -> list[_T]:
+    """Run a job for each tensor, several at once where that pays, the largest ones first."""
+    sizes = [entry.raw.numel() for entry in entries]
+    order = sorted(range(len(jobs)), key=lambda place: -sizes[place])
+    threads = torch.get_num_threads() if sum(sizes) >= LEAST_ELEMENTS else 1
+    found = dict(zip(order, share([jobs[place] for place in order], threads), strict=True))
+    return [found[place] for place in range(len(jobs))]
+
+
+def copy_parameters(entries: Sequence[Tracked]) -> None:
+    """Copy every parameter, all of them in one call."""
+    if entries:
+        torch._foreach_copy_(
+            [entry.theta_before for entry in entries], [entry.parameter for entry in entries]
+        )
+
+
+def copy_and_fingerprint(
+    entries: Sequence[Tracked], model: nn.Module, optimizer: optim.Optimizer
+) -> str:
+    """Copy every parameter and return the fingerprint of the training, in one reading of both."""
+    read = {id(tensor) for tensor in model_tensors(model).values()}
+    on_the_way = {
+        id(entry.parameter): entry.theta_before
+        for entry in entries
+        if id(entry.parameter) in read and can_copy(entry.parameter, entry.theta_before)
+    }
+    copy_parameters([entry for entry in entries if id(entry.parameter) not in on_the_way])
+    return training_fingerprint(model, optimizer, on_the_way)

@@ -187,9 +187,8 @@ class RunJournal:
         num_visits = sum(len(micro) for micro in step.micro_batches)
         self._rows = self._rows if step.updated else recorder.buffers.rows(step.number)
         verdict = self.totals.add(self._rows, num_visits)
-        self._fingerprint = training_fingerprint(recorder.model, recorder.optimizer)
+        self._fingerprint = recorder.booker.hold_parameters(recorder.model)
         self._counts = write_counts(recorder.model, recorder.optimizer)
-        recorder.booker.hold_parameters()
         now = time.perf_counter()
         step.record_seconds += now - started
         wall = now - step.started

@@ -5,136 +5,37 @@ it is public, so whoever wants to can forge it; against intent there is the dige
 
 Shape legend: R rows of 1024 words of 8 bytes.
 
-Each row is multiplied with two fixed vectors of odd weights, modulo 2**64, once as it is and once
-with the bytes of every word reversed: the product alone would lose the upper bits of a word (two
-signs of float64 would cancel), which reversal turns into lower ones. The two numbers per row are
-then mixed with the row's place and added up. Bytes that fill no row are strung together into rows
-at the end. Names, dtypes and shapes are hashed and mixed in last.
+Each row gives two products (see ``lanes``): that of its words as they are alone would lose the
+upper bits of a word (two signs of float64 would cancel), which reversal turns into lower ones. The
+two numbers per row are then mixed with the row's place and added up. Bytes that fill no row are
+strung together into rows at the end. Names, dtypes and shapes are hashed and mixed in last.
 """
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
-import sys
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache, lru_cache
-from typing import Final
+from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gradledger.native import compiled_passes
 from gradledger.state.arrays import Array, Bytes, byte_view, dtype_label
+from gradledger.state.lanes import (
+    ROW_BYTES,
+    ROW_WORDS,
+    WORD_BYTES,
+    Memory,
+    Rows,
+    Words,
+    fill_lanes,
+    mix,
+    pseudo_random,
+    row_lanes,
+)
 
-Words = NDArray[np.uint64]
 #: Name, dtype label and shape of one array.
 Head = tuple[str, str, tuple[int, ...]]
-
-#: Words of a row.
-ROW_WORDS: Final = 1024
-WORD_BYTES: Final = 8
-ROW_BYTES: Final = ROW_WORDS * WORD_BYTES
-
-#: Rows per pass: 1 MiB, so that the second product finds the rows in the cache.
-_BLOCK_ROWS: Final = 128
-#: Rows from which on a second thread pays (8 MiB), and the grain in which they are halved.
-_THREADED_ROWS: Final = 1024
-_PART_ROWS: Final = 512
-
-# Constants of splitmix64 (Steele, Lea and Flood, 2014).
-_STEP: Final = np.uint64(0x9E3779B97F4A7C15)
-_FIRST: Final = np.uint64(0xBF58476D1CE4E5B9)
-_SECOND: Final = np.uint64(0x94D049BB133111EB)
-
-
-def mix(words: Words) -> Words:
-    """Return each word through the finaliser of splitmix64: a bijection that spreads every bit."""
-    words = (words ^ (words >> np.uint64(30))) * _FIRST
-    words = (words ^ (words >> np.uint64(27))) * _SECOND
-    return words ^ (words >> np.uint64(31))
-
-
-def pseudo_random(count: int, seed: int) -> Words:
-    """Return the first ``count`` numbers of splitmix64 for a seed below 2**64."""
-    places = np.arange(1, count + 1, dtype=np.uint64)
-    return mix(places * _STEP + np.uint64(seed))
-
-
-@cache
-def row_weights() -> tuple[Words, Words]:
-    """Return the odd weights of a row as it is and of its reversed words, (1024,) each."""
-    weights = pseudo_random(2 * ROW_WORDS, seed=0x6772_6164) | np.uint64(1)
-    weights.flags.writeable = False
-    return weights[:ROW_WORDS], weights[ROW_WORDS:]
-
-
-def row_lanes(content: Bytes) -> Words:
-    """Return the two products of each row.
-
-    Args:
-        content: Shape (R * 8192,).
-
-    Returns:
-        Shape (2, R): rows as they are, rows with reversed words.
-    """
-    rows = content.view("<u8").reshape(-1, ROW_WORDS)
-    lanes = np.empty((2, len(rows)), np.uint64)
-    _fill_lanes(rows, lanes)
-    return lanes
-
-
-def _fill_lanes(rows: Words, lanes: Words) -> None:
-    forward, backward = row_weights()
-    reverse = rows.view(">u8")
-    for start in range(0, len(rows), _BLOCK_ROWS):
-        block = slice(start, start + _BLOCK_ROWS)
-        # einsum on integers is a plain vectorised loop, and wraps modulo 2**64.
-        np.einsum("ij,j->i", rows[block], forward, out=lanes[0, block])
-        np.einsum("ij,j->i", reverse[block], backward, out=lanes[1, block])
-
-
-def _fill_all(jobs: list[tuple[Words, Words]]) -> None:
-    """Multiply the rows of many arrays, on two threads where there is enough to do."""
-    num_rows = sum(len(rows) for rows, _ in jobs)
-    jobs = _fill_compiled(jobs, threaded=num_rows >= _THREADED_ROWS)
-    num_rows = sum(len(rows) for rows, _ in jobs)
-    if num_rows < _THREADED_ROWS:
-        _fill_each(jobs)
-        return
-    parts = [
-        (rows[start : start + _PART_ROWS], lanes[:, start : start + _PART_ROWS])
-        for rows, lanes in jobs
-        for start in range(0, len(rows), _PART_ROWS)
-    ]
-    ends = np.cumsum([len(rows) for rows, _ in parts])
-    half = int(np.searchsorted(ends, num_rows / 2)) + 1
-    with ThreadPoolExecutor(1) as other:
-        pending = other.submit(_fill_each, parts[half:])
-        _fill_each(parts[:half])
-        pending.result()
-
-
-def _fill_compiled(jobs: list[tuple[Words, Words]], *, threaded: bool) -> list[tuple[Words, Words]]:
-    """Multiply what the compiled pass can read, and return the rest: the products are the same."""
-    passes = compiled_passes() if sys.byteorder == "little" else None
-    if passes is None:
-        return jobs
-    rest = [job for job in jobs if not job[0].flags.aligned]
-    addresses = [
-        (rows.ctypes.data, len(rows), lanes[0].ctypes.data, lanes[1].ctypes.data)
-        for rows, lanes in jobs
-        if rows.flags.aligned
-    ]
-    forward, backward = row_weights()
-    weights = forward.ctypes.data, backward.ctypes.data
-    passes.row_lanes(addresses, weights, threaded=threaded)
-    return rest
-
-
-def _fill_each(jobs: list[tuple[Words, Words]]) -> None:
-    for rows, lanes in jobs:
-        _fill_lanes(rows, lanes)
 
 
 class Fingerprint:
@@ -142,23 +43,49 @@ class Fingerprint:
 
     def __init__(self) -> None:
         self._heads: list[Head] = []
-        self._lanes: list[Words] = []
-        self._rows: list[tuple[Words, Words]] = []
+        self._jobs: list[tuple[Rows | Memory, int]] = []
+        self._lanes: list[tuple[Words, int]] = []
         self._rest: list[memoryview | bytes] = []
+        self._num_rows = 0
 
-    def add(self, name: str, array: Array) -> None:
+    def add(self, name: str, array: Array, copy: Array | None = None) -> None:
         """Add an array: every bit counts, and so do name, dtype, shape and place in the order.
 
         Large arrays are read by ``hexdigest`` only, and must not change before.
+
+        Args:
+            name: Its name.
+            array: The array.
+            copy: Takes the array's content, at the latest in ``hexdigest``: contiguous, of the same
+                dtype and shape, and so is the array then.
         """
-        head = (name, dtype_label(array.dtype), array.shape)
-        content = byte_view(array)
-        num_rows, lanes = content.size // ROW_BYTES, None
+        head, content = (name, dtype_label(array.dtype), array.shape), byte_view(array)
+        num_rows = content.size // ROW_BYTES
+        whole = num_rows * ROW_BYTES
+        into = None if copy is None else byte_view(copy)
         if num_rows:
-            lanes = np.empty((2, num_rows), np.uint64)
-            whole = content[: num_rows * ROW_BYTES]
-            self._rows.append((whole.view("<u8").reshape(num_rows, ROW_WORDS), lanes))
-        self.add_parts(head, lanes, content[num_rows * ROW_BYTES :])
+            copied = None if into is None else _rows_of(into[:whole])
+            self._take(Rows(_rows_of(content[:whole]), copied), num_rows)
+        if into is not None:
+            into[whole:] = content[whole:]
+        self._end(head, content[whole:].data)
+
+    def add_memory(self, head: Head, address: int, num_bytes: int, copy: int) -> None:
+        """Add an array by where it lies; ``compiled_reader`` must be there.
+
+        Args:
+            head: Name, dtype label and shape.
+            address: Where its elements begin, in C order and little-endian: a multiple of 8, of 16
+                where they are copied. They must not move or change before ``hexdigest``.
+            num_bytes: Their bytes.
+            copy: Where their copy begins, a multiple of 16; 0 for none.
+        """
+        whole = num_bytes - num_bytes % ROW_BYTES
+        if whole:
+            self._take(Memory(address, whole // ROW_BYTES, copy), whole // ROW_BYTES)
+        if copy and num_bytes > whole:
+            ctypes.memmove(copy + whole, address + whole, num_bytes - whole)
+        self._end(head, ctypes.string_at(address + whole, num_bytes - whole))
 
     def add_parts(self, head: Head, lanes: Words | None, rest: Bytes) -> None:
         """Add an array whose full rows were multiplied elsewhere, such as on a device.
@@ -168,26 +95,40 @@ class Fingerprint:
             lanes: What ``row_lanes`` gives for the full rows; None where there is none.
             rest: The bytes after the last full row.
         """
-        self._heads.append(head)
         if lanes is not None:
-            self._lanes.append(lanes)
-        self._rest.append(rest.data)
-        if rest.size % WORD_BYTES:
-            self._rest.append(bytes(-rest.size % WORD_BYTES))
+            self._lanes.append((lanes, self._num_rows))
+            self._num_rows += lanes.shape[1]
+        self._end(head, rest.data)
 
     def hexdigest(self) -> str:
         """Return 16 hex digits."""
-        _fill_all(self._rows)
         rest = b"".join(self._rest)
         rest += bytes(-len(rest) % ROW_BYTES)
         tail = row_lanes(np.frombuffer(rest, np.uint8))
-        forward, backward = np.concatenate([*self._lanes, tail], axis=1)
-        places = _places(len(forward))
-        mixed = mix(mix(forward ^ places) + backward)
+        all_lanes = np.empty((2, self._num_rows + tail.shape[1]), np.uint64)
+        fill_lanes(self._jobs, all_lanes)
+        for lanes, column in [*self._lanes, (tail, self._num_rows)]:
+            all_lanes[:, column : column + lanes.shape[1]] = lanes
+        forward, backward = all_lanes
+        mixed = mix(mix(forward ^ _places(len(forward))) + backward)
         total = mixed.sum(dtype=np.uint64, keepdims=True) ^ np.uint64(
             _head_hash(tuple(self._heads))
         )
         return f"{int(mix(total)[0]):016x}"
+
+    def _take(self, rows: Rows | Memory, num_rows: int) -> None:
+        self._jobs.append((rows, self._num_rows))
+        self._num_rows += num_rows
+
+    def _end(self, head: Head, rest: memoryview | bytes) -> None:
+        self._heads.append(head)
+        self._rest.append(rest)
+        if len(rest) % WORD_BYTES:
+            self._rest.append(bytes(-len(rest) % WORD_BYTES))
+
+
+def _rows_of(content: Bytes) -> Words:
+    return content.view("<u8").reshape(-1, ROW_WORDS)
 
 
 @lru_cache(maxsize=2)

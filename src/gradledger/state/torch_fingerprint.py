@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -11,13 +12,14 @@ import torch
 from torch import Tensor, nn, optim
 
 from gradledger.state.arrays import Array, Bytes
-from gradledger.state.fingerprint import (
+from gradledger.state.fingerprint import Fingerprint, Head
+from gradledger.state.lanes import (
+    COPY_BYTES,
     ROW_BYTES,
     ROW_WORDS,
     WORD_BYTES,
-    Fingerprint,
-    Head,
     Words,
+    compiled_reader,
     row_weights,
 )
 from gradledger.state.torch_items import (
@@ -31,11 +33,21 @@ from gradledger.state.torch_items import (
 #: Rows per pass on a device: bounds the temporary products to 128 MiB.
 _DEVICE_BLOCK_ROWS: Final = 16_384
 
+#: Types whose elements lie in the memory that their address names.
+_PLAIN: Final = (Tensor, nn.Parameter)
 
-def training_fingerprint(model: nn.Module, optimizer: optim.Optimizer) -> str:
+
+def training_fingerprint(
+    model: nn.Module, optimizer: optim.Optimizer, copies: Mapping[int, Tensor] | None = None
+) -> str:
     """Return the fingerprint of parameters, buffers and optimizer state.
 
     Settings such as the learning rate do not enter: schedules change them between steps.
+
+    Args:
+        model: The model.
+        optimizer: Its optimizer.
+        copies: By ``id`` of a tensor of the model what takes its content on the way: ``can_copy``.
 
     Returns:
         16 hex digits; the same for equal bits on a CPU and on a device.
@@ -47,33 +59,74 @@ def training_fingerprint(model: nn.Module, optimizer: optim.Optimizer) -> str:
         (f"model/{name}", tensor) for name, tensor in model_tensors(model).items()
     ]
     items += [(f"optimizer/{name}", value) for name, value in optimizer_values(optimizer, model)]
-    return fingerprint_tensors(items)
+    return fingerprint_tensors(items, copies)
 
 
-def fingerprint_tensors(items: Iterable[tuple[str, Tensor | Array]]) -> str:
+def can_copy(tensor: Tensor, copy: Tensor) -> bool:
+    """Whether a fingerprint can copy a tensor on the way, which saves one reading of it."""
+    return (
+        all(type(value) in _PLAIN and value.is_cpu for value in (tensor, copy))
+        and all(value.is_contiguous() for value in (tensor, copy))
+        and (tensor.dtype, tensor.shape) == (copy.dtype, copy.shape)
+        and sys.byteorder == "little"
+    )
+
+
+def fingerprint_tensors(
+    items: Iterable[tuple[str, Tensor | Array]], copies: Mapping[int, Tensor] | None = None
+) -> str:
     """Return the fingerprint of named tensors and arrays: that of ``fingerprint_arrays``.
+
+    Args:
+        items: Name and tensor or array, in an order that matters.
+        copies: See ``training_fingerprint``.
 
     Returns:
         16 hex digits.
     """
-    fingerprint = Fingerprint()
-    # Arrays as they are; tensors on a device as head, products and rest, still on the device.
-    entries: list[tuple[str, Array] | tuple[Head, Tensor, Tensor]] = []
+    fingerprint, copies = Fingerprint(), copies or {}
+    reads_memory = compiled_reader() is not None
+    # Tensors on a device as head, products and rest, still on the device; None in their places.
+    started: list[tuple[Head, Tensor, Tensor]] = []
+    entries: list[tuple[str, Tensor | Array, Tensor | None] | None] = []
     for name, value in items:
         if isinstance(value, Tensor) and value.device.type != "cpu":
-            entries.append(_start_on_device(name, value))
-        elif isinstance(value, Tensor):
-            entries.append((name, tensor_array(value, name)))
+            started.append(_start_on_device(name, value))
+            entries.append(None)
         else:
-            entries.append((name, value))
-    fetched = _fetch([entry for entry in entries if len(entry) == 3])  # noqa: PLR2004
+            entries.append((name, value, copies.get(id(value))))
+    fetched = zip(started, _fetch(started), strict=True)
     for entry in entries:
-        if len(entry) == 2:  # noqa: PLR2004
-            fingerprint.add(*entry)
-        else:
-            lanes, rest = next(fetched)
-            fingerprint.add_parts(entry[0], lanes if lanes.size else None, rest)
+        if entry is None:
+            (head, _, _), (lanes, rest) = next(fetched)
+            fingerprint.add_parts(head, lanes if lanes.size else None, rest)
+            continue
+        name, value, copy = entry
+        if isinstance(value, Tensor) and not (
+            reads_memory and _add_memory(fingerprint, name, value, copy)
+        ):
+            into = None if copy is None else tensor_array(copy, name)
+            fingerprint.add(name, tensor_array(value, name), into)
+        elif not isinstance(value, Tensor):
+            fingerprint.add(name, value)
     return fingerprint.hexdigest()
+
+
+def _add_memory(fingerprint: Fingerprint, name: str, value: Tensor, copy: Tensor | None) -> bool:
+    """Add a tensor by where it lies; False where it lies otherwise than the compiled pass reads."""
+    if not (
+        type(value) in _PLAIN
+        and value.layout is torch.strided
+        and not (value.is_quantized or value.is_conj() or value.is_neg())
+        and value.is_contiguous()
+    ):
+        return False
+    address, into = value.data_ptr(), 0 if copy is None else copy.data_ptr()
+    if address % WORD_BYTES or (copy is not None and (address % COPY_BYTES or into % COPY_BYTES)):
+        return False
+    head = (name, dtype_name(value.dtype), tuple(value.shape))
+    fingerprint.add_memory(head, address, value.numel() * value.element_size(), into)
+    return True
 
 
 def device_lanes(rows: Tensor) -> Tensor:

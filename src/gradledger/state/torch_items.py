@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -33,6 +34,7 @@ _NATIVE: Final = frozenset(
 )
 
 
+@cache
 def dtype_name(dtype: torch.dtype) -> str:
     """Return the name of a torch dtype without its prefix."""
     return str(dtype).removeprefix("torch.")

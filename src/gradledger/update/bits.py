@@ -11,6 +11,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from gradledger.native import same_bytes
+
 __all__ = ["same_bits"]
 
 _WORDS: Final = {8: torch.int64, 4: torch.int32, 2: torch.int16, 1: torch.int8}
@@ -20,6 +22,11 @@ def same_bits(first: Tensor, second: Tensor) -> bool:
     """Compare the bits of two real tensors; other formats or shapes are never the same."""
     if first.dtype is not second.dtype or first.shape != second.shape:
         return False
+    if all(value.is_cpu and value.is_contiguous() for value in (first, second)):
+        num_bytes = first.numel() * first.element_size()
+        found = same_bytes(first.data_ptr(), second.data_ptr(), num_bytes)
+        if found is not None:
+            return found
     return torch.equal(_words(first), _words(second))
 
 

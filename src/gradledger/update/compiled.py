@@ -125,7 +125,10 @@ def inverse_root(values: Tensor, floor: float) -> Tensor:
 
 
 def change_norm(after: Tensor, before: Tensor) -> float:
-    """Return |after - before| of two tensors of one shape, in one pass where there is one."""
+    """Return |after - before| of two tensors of one shape, in one pass where there is one.
+
+    On one thread: callers have many tensors to share.
+    """
     passes = _passes_for((after, before))
     if passes is None:
         return float(torch.linalg.vector_norm(after - before, dtype=torch.float64))
@@ -134,7 +137,7 @@ def change_norm(after: Tensor, before: Tensor) -> float:
         after.data_ptr(),
         after.numel(),
         double=after.dtype is torch.float64,
-        num_threads=torch.get_num_threads(),
+        num_threads=1,
     )
     return math.sqrt(square)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gradledger.errors import StorageError
 from gradledger.native import compiled_passes
 from gradledger.state import fingerprint_arrays, labelled
-from gradledger.state.fingerprint import (
+from gradledger.state.lanes import (
     ROW_BYTES,
     ROW_WORDS,
     pseudo_random,
@@ -54,7 +54,7 @@ def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     items = [(f"a{n}", rng.standard_normal(n)) for n in (5, 700_000, 1024 * 512, 3000, 1_100_000)]
     threaded = fingerprint_arrays(items)
-    monkeypatch.setattr("gradledger.state.fingerprint._THREADED_ROWS", 1 << 40)
+    monkeypatch.setattr("gradledger.state.lanes._THREADED_ROWS", 1 << 40)
     assert fingerprint_arrays(items) == threaded
 
 
@@ -66,9 +66,9 @@ def test_the_compiled_pass_changes_nothing(monkeypatch: pytest.MonkeyPatch, thre
     items = [(f"a{n}", rng.standard_normal(n)) for n in (1023, 1024, 4096, 5 * 1024 + 3, 700_000)]
     crooked = np.frombuffer(rng.bytes(3 * ROW_BYTES + 1), np.uint8)[1:]
     items.append(("crooked", crooked))
-    monkeypatch.setattr("gradledger.state.fingerprint._THREADED_ROWS", 1 if threaded else 1 << 40)
+    monkeypatch.setattr("gradledger.state.lanes._THREADED_ROWS", 1 if threaded else 1 << 40)
     compiled = fingerprint_arrays(items)
-    monkeypatch.setattr("gradledger.state.fingerprint.compiled_passes", lambda: None)
+    monkeypatch.setattr("gradledger.state.lanes.compiled_passes", lambda: None)
     assert fingerprint_arrays(items) == compiled
 
 

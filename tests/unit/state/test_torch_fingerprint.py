@@ -9,15 +9,18 @@ from torch import nn
 
 from gradledger.errors import StorageError
 from gradledger.state import fingerprint_arrays
-from gradledger.state.fingerprint import ROW_BYTES, Fingerprint, row_lanes
+from gradledger.state.fingerprint import Fingerprint
+from gradledger.state.lanes import ROW_BYTES, row_lanes
 from gradledger.state.torch_fingerprint import (
     _fetch,
     _start_on_device,
+    can_copy,
     device_lanes,
     fingerprint_tensors,
     training_fingerprint,
 )
 from gradledger.state.torch_items import tensor_array
+from gradledger.update import same_bits
 
 
 def test_the_device_formula_gives_the_bits_of_numpy() -> None:
@@ -121,3 +124,52 @@ def test_tensors_without_plain_elements_are_refused(tensor: torch.Tensor, kind: 
         fingerprint_tensors([("a", tensor)])
     assert caught.value.code == "S124"
     assert kind in caught.value.observed
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_copies_on_the_way(monkeypatch: pytest.MonkeyPatch, compiled: bool) -> None:
+    """Whole rows, rests, none of either, odd places and half formats arrive bit for bit."""
+    if not compiled:
+        monkeypatch.setattr("gradledger.state.lanes.compiled_passes", lambda: None)
+    torch.manual_seed(0)
+    whole = torch.randn(9 * 2048)
+    tensors = {
+        "large": torch.randn(1100, 2048),
+        "rows": torch.randn(3, 2048),
+        "rest": torch.randn(5001),
+        "small": torch.tensor(float("nan")),
+        "empty": torch.empty(0, 3),
+        "odd": whole[3 : 3 + 2 * 2048],
+        "half": torch.randn(4099).bfloat16(),
+        "wide": torch.randn(3000).double(),
+    }
+    expected = fingerprint_tensors(tensors.items())
+    into = {name: torch.full_like(value, 7.0) for name, value in tensors.items() if name != "rows"}
+    assert all(can_copy(tensors[name], copy) for name, copy in into.items())
+    copies = {id(tensors[name]): copy for name, copy in into.items()}
+    before = {name: value.clone() for name, value in tensors.items()}
+    assert fingerprint_tensors(tensors.items(), copies) == expected
+    for name, value in tensors.items():
+        assert same_bits(value, before[name])
+        assert name == "rows" or same_bits(value, into[name])
+
+
+def test_what_cannot_be_copied_on_the_way() -> None:
+    value = torch.randn(4, 6)
+    assert not can_copy(value.t(), torch.empty(6, 4))
+    assert not can_copy(value, torch.empty(4, 6).double())
+    assert not can_copy(value, torch.empty(6, 4))
+    assert not can_copy(value.to_sparse(), torch.empty(4, 6))
+
+
+def test_where_a_tensor_lies_does_not_show() -> None:
+    values = [torch.randn(70, 90).t(), torch.randn(9001)[1:], torch.randn(3000).bfloat16()[1:]]
+    tensors = [(str(place), value) for place, value in enumerate(values)]
+    moved = [(name, value.clone(memory_format=torch.contiguous_format)) for name, value in tensors]
+    arrays = [(name, tensor_array(value, name)) for name, value in tensors]
+    assert fingerprint_tensors(tensors) == fingerprint_tensors(moved) == fingerprint_arrays(arrays)
+    imaginary = torch.view_as_complex(torch.randn(2000, 2)).conj().imag
+    assert imaginary.is_neg()
+    assert fingerprint_tensors([("a", imaginary)]) == fingerprint_tensors(
+        [("a", imaginary.resolve_neg().contiguous())]
+    )
