@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import cache, partial
 from typing import Final
@@ -29,6 +29,8 @@ PASSES: Final = Library(
 _THREADED: Final = 1 << 17
 #: Threads begin at multiples of this, so that no block is shared.
 _GRAIN: Final = 1024
+#: Rows of a fingerprint that one thread takes at a time: 4 MiB.
+_PART_ROWS: Final = 512
 
 
 class CompiledPasses:
@@ -226,18 +228,11 @@ class CompiledPasses:
                 where the products go: of words as they are, and of words with reversed bytes; and
                 where a copy of the rows goes, 0 for none. With a copy both are multiples of 16.
             weights: Where the two vectors of weights lie.
-            threaded: Whether a second thread takes half of the rows.
+            threaded: Whether a second thread takes part.
         """
-        half = sum(job[1] for job in jobs) // 2 if threaded else 0
-        first: list[tuple[int, ...]] = []
-        second: list[tuple[int, ...]] = []
-        for job in jobs:
-            taken = min(job[1], half)
-            half -= taken
-            first += [(*job, 0, taken)] * (taken > 0)
-            second += [(*job, taken, job[1])] * (taken < job[1])
-        parts = [part for part in (first, second) if part]
-        share([partial(self._row_lanes, part, weights) for part in parts], len(parts))
+        share(
+            [partial(self._row_lanes, part, weights) for part in _parts(jobs)], 2 if threaded else 1
+        )
 
     def _row_lanes(self, parts: Sequence[tuple[int, ...]], weights: tuple[int, int]) -> None:
         function = self._library.row_lanes
@@ -266,6 +261,23 @@ class CompiledPasses:
         middle = math.ceil(length / 2 / _GRAIN) * _GRAIN
         first, second = share([partial(run, 0, middle), partial(run, middle, length)], 2)
         return [a + b for a, b in zip(first, second, strict=True)]
+
+
+def _parts(jobs: Sequence[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]]:
+    """Cut rows into parts of equal size; how long one takes depends on the copies in it."""
+    part: list[tuple[int, ...]] = []
+    room = _PART_ROWS
+    for job in jobs:
+        start = 0
+        while start < job[1]:
+            stop = min(job[1], start + room)
+            part.append((*job, start, stop))
+            room, start = room - (stop - start), stop
+            if not room:
+                yield part
+                part, room = [], _PART_ROWS
+    if part:
+        yield part
 
 
 @cache

@@ -13,7 +13,7 @@ from gradledger.native import share
 from gradledger.recorder.crew import LEAST_ELEMENTS
 from gradledger.recorder.norms import tensor_norms
 from gradledger.recorder.tracked import Tracked
-from gradledger.state.torch_state import can_copy, model_tensors, training_fingerprint
+from gradledger.state.torch_state import training_fingerprint
 from gradledger.update import change_norm, same_bits
 
 _T = TypeVar("_T")
@@ -63,11 +63,7 @@ def copy_and_fingerprint(
     entries: Sequence[Tracked], model: nn.Module, optimizer: optim.Optimizer
 ) -> str:
     """Copy every parameter and return the fingerprint of the training, in one reading of both."""
-    read = {id(tensor) for tensor in model_tensors(model).values()}
-    on_the_way = {
-        id(entry.parameter): entry.theta_before
-        for entry in entries
-        if id(entry.parameter) in read and can_copy(entry.parameter, entry.theta_before)
-    }
-    copy_parameters([entry for entry in entries if id(entry.parameter) not in on_the_way])
-    return training_fingerprint(model, optimizer, on_the_way)
+    copies = {id(entry.parameter): entry.theta_before for entry in entries}
+    found = training_fingerprint(model, optimizer, copies)
+    copy_parameters([entry for entry in entries if id(entry.parameter) in copies])
+    return found

@@ -19,4 +19,4 @@ def write_counts(model: nn.Module, optimizer: optim.Optimizer) -> WriteCounts:
     tensors: list[Tensor] = [*model.parameters(), *model.buffers()]
     for state in optimizer.state.values():
         tensors += [value for value in state.values() if isinstance(value, Tensor)]
-    return tuple((tensor.data_ptr(), count_changes(tensor)) for tensor in tensors)
+    return tuple([(tensor.data_ptr(), count_changes(tensor)) for tensor in tensors])

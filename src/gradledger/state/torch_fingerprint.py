@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Final
 
@@ -38,7 +37,7 @@ _PLAIN: Final = (Tensor, nn.Parameter)
 
 
 def training_fingerprint(
-    model: nn.Module, optimizer: optim.Optimizer, copies: Mapping[int, Tensor] | None = None
+    model: nn.Module, optimizer: optim.Optimizer, copies: dict[int, Tensor] | None = None
 ) -> str:
     """Return the fingerprint of parameters, buffers and optimizer state.
 
@@ -47,7 +46,8 @@ def training_fingerprint(
     Args:
         model: The model.
         optimizer: Its optimizer.
-        copies: By ``id`` of a tensor of the model what takes its content on the way: ``can_copy``.
+        copies: By ``id`` of a tensor of the model what shall take its content. What was copied on
+            the way is taken out; the rest is left to the caller.
 
     Returns:
         16 hex digits; the same for equal bits on a CPU and on a device.
@@ -62,18 +62,8 @@ def training_fingerprint(
     return fingerprint_tensors(items, copies)
 
 
-def can_copy(tensor: Tensor, copy: Tensor) -> bool:
-    """Whether a fingerprint can copy a tensor on the way, which saves one reading of it."""
-    return (
-        all(type(value) in _PLAIN and value.is_cpu for value in (tensor, copy))
-        and all(value.is_contiguous() for value in (tensor, copy))
-        and (tensor.dtype, tensor.shape) == (copy.dtype, copy.shape)
-        and sys.byteorder == "little"
-    )
-
-
 def fingerprint_tensors(
-    items: Iterable[tuple[str, Tensor | Array]], copies: Mapping[int, Tensor] | None = None
+    items: Iterable[tuple[str, Tensor | Array]], copies: dict[int, Tensor] | None = None
 ) -> str:
     """Return the fingerprint of named tensors and arrays: that of ``fingerprint_arrays``.
 
@@ -84,49 +74,56 @@ def fingerprint_tensors(
     Returns:
         16 hex digits.
     """
-    fingerprint, copies = Fingerprint(), copies or {}
+    fingerprint, copies = Fingerprint(), {} if copies is None else copies
     reads_memory = compiled_reader() is not None
     # Tensors on a device as head, products and rest, still on the device; None in their places.
     started: list[tuple[Head, Tensor, Tensor]] = []
-    entries: list[tuple[str, Tensor | Array, Tensor | None] | None] = []
+    entries: list[tuple[str, Tensor | Array] | None] = []
     for name, value in items:
         if isinstance(value, Tensor) and value.device.type != "cpu":
             started.append(_start_on_device(name, value))
             entries.append(None)
         else:
-            entries.append((name, value, copies.get(id(value))))
+            entries.append((name, value))
     fetched = zip(started, _fetch(started), strict=True)
     for entry in entries:
         if entry is None:
             (head, _, _), (lanes, rest) = next(fetched)
             fingerprint.add_parts(head, lanes if lanes.size else None, rest)
             continue
-        name, value, copy = entry
-        if isinstance(value, Tensor) and not (
-            reads_memory and _add_memory(fingerprint, name, value, copy)
-        ):
-            into = None if copy is None else tensor_array(copy, name)
-            fingerprint.add(name, tensor_array(value, name), into)
-        elif not isinstance(value, Tensor):
+        name, value = entry
+        if not isinstance(value, Tensor):
             fingerprint.add(name, value)
+        elif not (reads_memory and _add_memory(fingerprint, name, value, copies)):
+            fingerprint.add(name, tensor_array(value, name))
     return fingerprint.hexdigest()
 
 
-def _add_memory(fingerprint: Fingerprint, name: str, value: Tensor, copy: Tensor | None) -> bool:
+def _add_memory(
+    fingerprint: Fingerprint, name: str, value: Tensor, copies: dict[int, Tensor]
+) -> bool:
     """Add a tensor by where it lies; False where it lies otherwise than the compiled pass reads."""
-    if not (
-        type(value) in _PLAIN
-        and value.layout is torch.strided
-        and not (value.is_quantized or value.is_conj() or value.is_neg())
-        and value.is_contiguous()
-    ):
+    address = _address(value)
+    if address is None or address % WORD_BYTES:
         return False
-    address, into = value.data_ptr(), 0 if copy is None else copy.data_ptr()
-    if address % WORD_BYTES or (copy is not None and (address % COPY_BYTES or into % COPY_BYTES)):
-        return False
-    head = (name, dtype_name(value.dtype), tuple(value.shape))
-    fingerprint.add_memory(head, address, value.numel() * value.element_size(), into)
+    into, copy, dtype, shape = 0, copies.get(id(value)), value.dtype, value.shape
+    if copy is not None and (copy.dtype, copy.shape) == (dtype, shape):
+        place = _address(copy)
+        if place is not None and not (place % COPY_BYTES or address % COPY_BYTES):
+            into = place
+            del copies[id(value)]
+    head = (name, dtype_name(dtype), tuple(shape))
+    fingerprint.add_memory(head, address, value.numel() * dtype.itemsize, into)
     return True
+
+
+def _address(value: Tensor) -> int | None:
+    """Return where the elements lie in C order; None where they lie otherwise."""
+    # What is quantized, conjugated or negated has its own dtype or flag, or no plain layout.
+    usual = type(value) in _PLAIN and value.layout is torch.strided and value.is_contiguous()
+    if not usual or value.is_quantized or value.is_conj() or value.is_neg() or not value.is_cpu:
+        return None
+    return value.data_ptr()
 
 
 def device_lanes(rows: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """The torch half of model states: everything that recording and replaying need, in one place."""
 
 from gradledger.state.torch_encoding import decode, encode
-from gradledger.state.torch_fingerprint import can_copy, fingerprint_tensors, training_fingerprint
+from gradledger.state.torch_fingerprint import fingerprint_tensors, training_fingerprint
 from gradledger.state.torch_folder import (
     LoadedState,
     StoredState,
@@ -32,7 +32,6 @@ __all__ = [
     "RngState",
     "StoredState",
     "array_tensor",
-    "can_copy",
     "decode",
     "encode",
     "fingerprint_tensors",
