@@ -39,6 +39,7 @@ from gradledger.recorder.scaling import overflowed
 from gradledger.recorder.sketching import Sketcher
 from gradledger.recorder.tracked import Tracked, param_groups_of, track
 from gradledger.recorder.visits import TensorVisits, measure_visits
+from gradledger.state.torch_state import Copies
 from gradledger.update import Family, Realised, clip_factor
 
 
@@ -87,7 +88,7 @@ class Booker:
         self.last_rows: list[dict[str, Any]] = []  # Of the step that was booked last.
         self.sketcher: Sketcher | None = None
         self.loss_scale = 1.0  # Of this step; gradient norms are booked without it.
-        self._holds_after = False
+        self._held: Copies | None = None
         self._stood: list[int] | None = None
         self._handles: dict[int, RemovableHandle] = {}
         self.watch()
@@ -152,7 +153,7 @@ class Booker:
             sizes: Visits of each micro-batch.
             routed: ``id`` of every tensor that was routed in this step.
         """
-        self._holds_after, self._stood = False, None
+        self._held, self._stood = None, None
         if not self._measure_visits:
             self.last_rows = self._delta_rows(step, routed)
             return StepBooks(self.last_rows, {})
@@ -199,7 +200,7 @@ class Booker:
         """
         entries = [entry for group in self.tracked for entry in group]
         self._stood = None
-        if self._holds_after and all_stand(entries):
+        if self._held is not None and all_stand(entries, self._held):
             self._stood = [count_changes(entry.parameter) for entry in entries]
         return self._stood is not None
 
@@ -207,8 +208,7 @@ class Booker:
     def hold_parameters(self, model: nn.Module) -> str:
         """Keep what a step left, to compare it when the next one begins; return its fingerprint."""
         entries = [entry for group in self.tracked for entry in group]
-        found = copy_and_fingerprint(entries, model, self._optimizer)
-        self._holds_after = True
+        found, self._held = copy_and_fingerprint(entries, model, self._optimizer)
         return found
 
     def _is_held(self, entries: Sequence[Tracked]) -> bool:

@@ -13,7 +13,7 @@ from gradledger.native import share
 from gradledger.recorder.crew import LEAST_ELEMENTS
 from gradledger.recorder.norms import tensor_norms
 from gradledger.recorder.tracked import Tracked
-from gradledger.state.torch_state import training_fingerprint
+from gradledger.state.torch_state import Copies, training_fingerprint
 from gradledger.update import change_norm, same_bits
 
 _T = TypeVar("_T")
@@ -36,8 +36,18 @@ def change_norms(entries: Sequence[Tracked]) -> list[float]:
     return _each(entries, jobs)
 
 
-def all_stand(entries: Sequence[Tracked]) -> bool:
-    """Whether every parameter has the bits of its copy."""
+def all_stand(entries: Sequence[Tracked], copies: Copies) -> bool:
+    """Whether every parameter has the bits of its copy.
+
+    Args:
+        entries: Everything that is tracked.
+        copies: From ``copy_and_fingerprint``.
+    """
+    unknown = copies.stand(entry.parameter for entry in entries)
+    if unknown is None:
+        return False
+    open_ids = {id(tensor) for tensor in unknown}
+    entries = [entry for entry in entries if id(entry.parameter) in open_ids]
     jobs = [partial(same_bits, entry.theta_before, entry.parameter) for entry in entries]
     return all(job() for job in jobs) if not on_cpu(entries) else all(_each(entries, jobs))
 
@@ -61,9 +71,13 @@ def copy_parameters(entries: Sequence[Tracked]) -> None:
 
 def copy_and_fingerprint(
     entries: Sequence[Tracked], model: nn.Module, optimizer: optim.Optimizer
-) -> str:
-    """Copy every parameter and return the fingerprint of the training, in one reading of both."""
-    copies = {id(entry.parameter): entry.theta_before for entry in entries}
+) -> tuple[str, Copies]:
+    """Copy every parameter and return the fingerprint of the training, in one reading of both.
+
+    Returns:
+        The fingerprint, and what is known of the copies that it took.
+    """
+    copies = Copies({id(entry.parameter): entry.theta_before for entry in entries})
     found = training_fingerprint(model, optimizer, copies)
-    copy_parameters([entry for entry in entries if id(entry.parameter) in copies])
-    return found
+    copy_parameters([entry for entry in entries if entry.parameter not in copies])
+    return found, copies

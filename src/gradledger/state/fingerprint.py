@@ -39,7 +39,11 @@ Head = tuple[str, str, tuple[int, ...]]
 
 
 class Fingerprint:
-    """Collects arrays in order; ``hexdigest`` reads them and gives their fingerprint."""
+    """Collects arrays in order; ``hexdigest`` reads them and gives their fingerprint.
+
+    Attributes:
+        lanes: The two products of every row, once ``hexdigest`` was called; shape (2, R).
+    """
 
     def __init__(self) -> None:
         self._heads: list[Head] = []
@@ -47,6 +51,7 @@ class Fingerprint:
         self._lanes: list[tuple[Words, int]] = []
         self._rest: list[memoryview | bytes] = []
         self._num_rows = 0
+        self.lanes: Words = np.empty((2, 0), np.uint64)
 
     def add(self, name: str, array: Array, copy: Array | None = None) -> None:
         """Add an array: every bit counts, and so do name, dtype, shape and place in the order.
@@ -70,7 +75,7 @@ class Fingerprint:
             into[whole:] = content[whole:]
         self._end(head, content[whole:].data)
 
-    def add_memory(self, head: Head, address: int, num_bytes: int, copy: int) -> None:
+    def add_memory(self, head: Head, address: int, num_bytes: int, copy: int) -> int:
         """Add an array by where it lies; ``compiled_reader`` must be there.
 
         Args:
@@ -79,13 +84,18 @@ class Fingerprint:
                 where they are copied. They must not move or change before ``hexdigest``.
             num_bytes: Their bytes.
             copy: Where their copy begins, a multiple of 16; 0 for none.
+
+        Returns:
+            Column of ``lanes`` in which the products of its full rows will begin.
         """
+        column = self._num_rows
         whole = num_bytes - num_bytes % ROW_BYTES
         if whole:
             self._take(Memory(address, whole // ROW_BYTES, copy), whole // ROW_BYTES)
         if copy and num_bytes > whole:
             ctypes.memmove(copy + whole, address + whole, num_bytes - whole)
         self._end(head, ctypes.string_at(address + whole, num_bytes - whole))
+        return column
 
     def add_parts(self, head: Head, lanes: Words | None, rest: Bytes) -> None:
         """Add an array whose full rows were multiplied elsewhere, such as on a device.
@@ -105,11 +115,11 @@ class Fingerprint:
         rest = b"".join(self._rest)
         rest += bytes(-len(rest) % ROW_BYTES)
         tail = row_lanes(np.frombuffer(rest, np.uint8))
-        all_lanes = np.empty((2, self._num_rows + tail.shape[1]), np.uint64)
-        fill_lanes(self._jobs, all_lanes)
+        self.lanes = np.empty((2, self._num_rows + tail.shape[1]), np.uint64)
+        fill_lanes(self._jobs, self.lanes)
         for lanes, column in [*self._lanes, (tail, self._num_rows)]:
-            all_lanes[:, column : column + lanes.shape[1]] = lanes
-        forward, backward = all_lanes
+            self.lanes[:, column : column + lanes.shape[1]] = lanes
+        forward, backward = self.lanes
         mixed = mix(mix(forward ^ _places(len(forward))) + backward)
         total = mixed.sum(dtype=np.uint64, keepdims=True) ^ np.uint64(
             _head_hash(tuple(self._heads))

@@ -13,7 +13,6 @@ from torch import Tensor, nn, optim
 from gradledger.state.arrays import Array, Bytes
 from gradledger.state.fingerprint import Fingerprint, Head
 from gradledger.state.lanes import (
-    COPY_BYTES,
     ROW_BYTES,
     ROW_WORDS,
     WORD_BYTES,
@@ -21,6 +20,7 @@ from gradledger.state.lanes import (
     compiled_reader,
     row_weights,
 )
+from gradledger.state.torch_copies import Copies
 from gradledger.state.torch_items import (
     dtype_name,
     model_tensors,
@@ -32,12 +32,9 @@ from gradledger.state.torch_items import (
 #: Rows per pass on a device: bounds the temporary products to 128 MiB.
 _DEVICE_BLOCK_ROWS: Final = 16_384
 
-#: Types whose elements lie in the memory that their address names.
-_PLAIN: Final = (Tensor, nn.Parameter)
-
 
 def training_fingerprint(
-    model: nn.Module, optimizer: optim.Optimizer, copies: dict[int, Tensor] | None = None
+    model: nn.Module, optimizer: optim.Optimizer, copies: Copies | None = None
 ) -> str:
     """Return the fingerprint of parameters, buffers and optimizer state.
 
@@ -46,8 +43,7 @@ def training_fingerprint(
     Args:
         model: The model.
         optimizer: Its optimizer.
-        copies: By ``id`` of a tensor of the model what shall take its content. What was copied on
-            the way is taken out; the rest is left to the caller.
+        copies: What shall be copied on the way, where that is possible: it knows what was.
 
     Returns:
         16 hex digits; the same for equal bits on a CPU and on a device.
@@ -63,7 +59,7 @@ def training_fingerprint(
 
 
 def fingerprint_tensors(
-    items: Iterable[tuple[str, Tensor | Array]], copies: dict[int, Tensor] | None = None
+    items: Iterable[tuple[str, Tensor | Array]], copies: Copies | None = None
 ) -> str:
     """Return the fingerprint of named tensors and arrays: that of ``fingerprint_arrays``.
 
@@ -74,7 +70,7 @@ def fingerprint_tensors(
     Returns:
         16 hex digits.
     """
-    fingerprint, copies = Fingerprint(), {} if copies is None else copies
+    fingerprint, copies = Fingerprint(), Copies({}) if copies is None else copies
     reads_memory = compiled_reader() is not None
     # Tensors on a device as head, products and rest, still on the device; None in their places.
     started: list[tuple[Head, Tensor, Tensor]] = []
@@ -94,36 +90,9 @@ def fingerprint_tensors(
         name, value = entry
         if not isinstance(value, Tensor):
             fingerprint.add(name, value)
-        elif not (reads_memory and _add_memory(fingerprint, name, value, copies)):
+        elif not (reads_memory and copies.add(fingerprint, name, value)):
             fingerprint.add(name, tensor_array(value, name))
-    return fingerprint.hexdigest()
-
-
-def _add_memory(
-    fingerprint: Fingerprint, name: str, value: Tensor, copies: dict[int, Tensor]
-) -> bool:
-    """Add a tensor by where it lies; False where it lies otherwise than the compiled pass reads."""
-    address = _address(value)
-    if address is None or address % WORD_BYTES:
-        return False
-    into, copy, dtype, shape = 0, copies.get(id(value)), value.dtype, value.shape
-    if copy is not None and (copy.dtype, copy.shape) == (dtype, shape):
-        place = _address(copy)
-        if place is not None and not (place % COPY_BYTES or address % COPY_BYTES):
-            into = place
-            del copies[id(value)]
-    head = (name, dtype_name(dtype), tuple(shape))
-    fingerprint.add_memory(head, address, value.numel() * dtype.itemsize, into)
-    return True
-
-
-def _address(value: Tensor) -> int | None:
-    """Return where the elements lie in C order; None where they lie otherwise."""
-    # What is quantized, conjugated or negated has its own dtype or flag, or no plain layout.
-    usual = type(value) in _PLAIN and value.layout is torch.strided and value.is_contiguous()
-    if not usual or value.is_quantized or value.is_conj() or value.is_neg() or not value.is_cpu:
-        return None
-    return value.data_ptr()
+    return copies.finish(fingerprint)
 
 
 def device_lanes(rows: Tensor) -> Tensor:

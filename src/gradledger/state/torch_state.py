@@ -1,5 +1,6 @@
 """The torch half of model states: everything that recording and replaying need, in one place."""
 
+from gradledger.state.torch_copies import Copies
 from gradledger.state.torch_encoding import decode, encode
 from gradledger.state.torch_fingerprint import fingerprint_tensors, training_fingerprint
 from gradledger.state.torch_folder import (
@@ -28,6 +29,7 @@ from gradledger.state.torch_rng import (
 )
 
 __all__ = [
+    "Copies",
     "LoadedState",
     "RngState",
     "StoredState",

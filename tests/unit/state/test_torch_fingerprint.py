@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from gradledger.errors import StorageError
+from gradledger.native import compiled_passes
 from gradledger.state import fingerprint_arrays
 from gradledger.state.fingerprint import Fingerprint
 from gradledger.state.lanes import ROW_BYTES, row_lanes
+from gradledger.state.torch_copies import Copies
 from gradledger.state.torch_fingerprint import (
     _fetch,
     _start_on_device,
@@ -144,17 +146,16 @@ def test_copies_on_the_way(monkeypatch: pytest.MonkeyPatch, compiled: bool) -> N
     }
     expected = fingerprint_tensors(tensors.items())
     into = {name: torch.full_like(value, 7.0) for name, value in tensors.items() if name != "rows"}
-    copies = {id(tensors[name]): copy for name, copy in into.items()}
+    copies = Copies({id(tensors[name]): copy for name, copy in into.items()})
     before = {name: value.clone() for name, value in tensors.items()}
     assert fingerprint_tensors(tensors.items(), copies) == expected
-    left = {name for name, value in tensors.items() if id(value) in copies}
-    assert left == ({"odd"} if compiled else set(into))
+    copied = {name for name, value in tensors.items() if value in copies}
+    assert copied == (set(into) - {"odd", "empty"} if compiled else set())
     for name, value in tensors.items():
         assert same_bits(value, before[name])
-        if name in left:
+        assert name == "rows" or same_bits(into[name], value if name in copied else into[name])
+        if name in into and name not in copied:
             assert (into[name] == 7.0).all()
-        elif name != "rows":
-            assert same_bits(value, into[name])
 
 
 def test_what_cannot_be_copied_on_the_way_is_left() -> None:
@@ -166,10 +167,37 @@ def test_what_cannot_be_copied_on_the_way_is_left() -> None:
         (value, torch.empty(40, 600).half()),
         (value, torch.empty(600, 40)),
     ):
-        copies = {id(tensor): copy}
+        copies = Copies({id(tensor): copy})
         found = fingerprint_tensors([("a", tensor)], copies)
-        assert copies == {id(tensor): copy}
+        assert tensor not in copies
+        assert copies.stand([tensor]) == [tensor]
         assert found == fingerprint_tensors([("a", tensor)])
+
+
+@pytest.mark.skipif(compiled_passes() is None, reason="no C compiler")
+def test_whether_what_was_copied_stands() -> None:
+    torch.manual_seed(0)
+    tensors = [torch.randn(1100, 2048), torch.randn(7), torch.randn(5001), torch.randn(3, 2048)]
+    copies = Copies({id(value): torch.empty_like(value) for value in tensors})
+    fingerprint_tensors([(str(place), value) for place, value in enumerate(tensors)], copies)
+    assert all(value in copies for value in tensors)
+    assert copies.stand(tensors) == []
+    other = torch.randn(3)
+    assert copies.stand([*tensors, other]) == [other]
+    for value in tensors:
+        for place in (0, value.numel() // 2, value.numel() - 1):
+            kept = value.reshape(-1)[place].item()
+            value.data.reshape(-1)[place] = -kept
+            assert copies.stand(tensors) is None
+            value.data.reshape(-1)[place] = kept
+    assert copies.stand(tensors) == []
+    kept = tensors[0].clone()
+    for change in (lambda x: x.mul_(-1), lambda x: x.mul_(2), lambda x: x.copy_(x.flip(0))):
+        change(tensors[0])
+        assert copies.stand(tensors) is None
+        tensors[0].copy_(kept)
+    tensors[0].data = kept
+    assert copies.stand(tensors) == [tensors[0]]
 
 
 def test_where_a_tensor_lies_does_not_show() -> None:
