@@ -142,7 +142,7 @@ def not_reliable(records: Records, doubtful: Mapping[str, str], cost: Cost) -> Q
     return QueryError(
         "Q173",
         observed=f"{name!r:.100}, {reason}",
-        expected="an expected agreement with executed removals of at least 0.7",
+        expected="agreement with executed removals of at least 0.7",
         where=str(records.path),
         hint=f"execute it: --how replay ({cost})",
     )
