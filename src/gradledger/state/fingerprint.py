@@ -26,7 +26,6 @@ from gradledger.state.lanes import (
     ROW_WORDS,
     WORD_BYTES,
     Memory,
-    Rows,
     Words,
     fill_lanes,
     mix,
@@ -47,32 +46,22 @@ class Fingerprint:
 
     def __init__(self) -> None:
         self._heads: list[Head] = []
-        self._jobs: list[tuple[Rows | Memory, int]] = []
+        self._jobs: list[tuple[Words | Memory, int]] = []
         self._lanes: list[tuple[Words, int]] = []
         self._rest: list[memoryview | bytes] = []
         self._num_rows = 0
         self.lanes: Words = np.empty((2, 0), np.uint64)
 
-    def add(self, name: str, array: Array, copy: Array | None = None) -> None:
+    def add(self, name: str, array: Array) -> None:
         """Add an array: every bit counts, and so do name, dtype, shape and place in the order.
 
         Large arrays are read by ``hexdigest`` only, and must not change before.
-
-        Args:
-            name: Its name.
-            array: The array.
-            copy: Takes the array's content, at the latest in ``hexdigest``: contiguous, of the same
-                dtype and shape, and so is the array then.
         """
         head, content = (name, dtype_label(array.dtype), array.shape), byte_view(array)
         num_rows = content.size // ROW_BYTES
         whole = num_rows * ROW_BYTES
-        into = None if copy is None else byte_view(copy)
         if num_rows:
-            copied = None if into is None else _rows_of(into[:whole])
-            self._take(Rows(_rows_of(content[:whole]), copied), num_rows)
-        if into is not None:
-            into[whole:] = content[whole:]
+            self._take(content[:whole].view("<u8").reshape(num_rows, ROW_WORDS), num_rows)
         self._end(head, content[whole:].data)
 
     def add_memory(self, head: Head, address: int, num_bytes: int, copy: int) -> int:
@@ -126,7 +115,7 @@ class Fingerprint:
         )
         return f"{int(mix(total)[0]):016x}"
 
-    def _take(self, rows: Rows | Memory, num_rows: int) -> None:
+    def _take(self, rows: Words | Memory, num_rows: int) -> None:
         self._jobs.append((rows, self._num_rows))
         self._num_rows += num_rows
 
@@ -135,10 +124,6 @@ class Fingerprint:
         self._rest.append(rest)
         if len(rest) % WORD_BYTES:
             self._rest.append(bytes(-len(rest) % WORD_BYTES))
-
-
-def _rows_of(content: Bytes) -> Words:
-    return content.view("<u8").reshape(-1, ROW_WORDS)
 
 
 @lru_cache(maxsize=2)

@@ -41,21 +41,6 @@ _FIRST: Final = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND: Final = np.uint64(0x94D049BB133111EB)
 
 
-class Rows(NamedTuple):
-    """Rows of an array, and what takes a copy of them.
-
-    Attributes:
-        words: Shape (R, 1024).
-        copy: Likewise; None for no copy.
-    """
-
-    words: Words
-    copy: Words | None
-
-    def __len__(self) -> int:
-        return len(self.words)
-
-
 class Memory(NamedTuple):
     """Rows where they lie, for the compiled pass alone: see ``compiled_reader``.
 
@@ -111,35 +96,27 @@ def compiled_reader() -> CompiledPasses | None:
     return compiled_passes() if sys.byteorder == "little" else None
 
 
-def fill_lanes(jobs: Sequence[tuple[Rows | Memory, int]], lanes: Words) -> None:
-    """Multiply the rows of many arrays, and copy those that have a place for it.
+def fill_lanes(jobs: Sequence[tuple[Words | Memory, int]], lanes: Words) -> None:
+    """Multiply the rows of many arrays, and copy those in memory that have a place for it.
 
     Args:
-        jobs: Rows, and the column of ``lanes`` in which their products begin.
+        jobs: Rows, shape (R, 1024) or where they lie, and the column of ``lanes`` in which their
+            products begin.
         lanes: Shape (2, R of all), C-contiguous.
     """
     reader = compiled_reader()
     placed: list[tuple[Memory, int]] = []
-    rest: list[tuple[Rows, int]] = []
+    rest: list[tuple[Words, int]] = []
     for rows, column in jobs:
         if isinstance(rows, Memory):
             placed.append((rows, column))
-        elif reader is not None and (memory := _placed(rows)) is not None:
-            placed.append((memory, column))
+        elif reader is not None and rows.flags.aligned:
+            placed.append((Memory(rows.ctypes.data, len(rows), 0), column))
         else:
             rest.append((rows, column))
     if placed and reader is not None:
         _fill_compiled(reader, placed, lanes)
     _fill_plain(rest, lanes)
-
-
-def _placed(rows: Rows) -> Memory | None:
-    """Return where rows lie, where the compiled pass can read them there."""
-    address = rows.words.ctypes.data
-    if rows.copy is None:
-        return Memory(address, len(rows.words), 0) if not address % WORD_BYTES else None
-    copy: int = rows.copy.ctypes.data
-    return None if address % COPY_BYTES or copy % COPY_BYTES else Memory(address, len(rows), copy)
 
 
 def _fill_compiled(
@@ -164,13 +141,11 @@ def _fill_compiled(
     )
 
 
-def _fill_plain(jobs: Sequence[tuple[Rows, int]], lanes: Words) -> None:
+def _fill_plain(jobs: Sequence[tuple[Words, int]], lanes: Words) -> None:
     parts: list[Callable[[], None]] = []
-    for (words, copy), column in jobs:
-        if copy is not None:
-            copy[...] = words
-        for start in range(0, len(words), _PART_ROWS):
-            part = words[start : start + _PART_ROWS]
+    for rows, column in jobs:
+        for start in range(0, len(rows), _PART_ROWS):
+            part = rows[start : start + _PART_ROWS]
             into = lanes[:, column + start : column + start + len(part)]
             parts.append(partial(_multiply, part, into))
     num_rows = sum(len(rows) for rows, _ in jobs)

@@ -2,7 +2,7 @@
 
 To compare with the copies means to read both. The fingerprint has multiplied every row of what it
 copied: to multiply again reads one of them, and finds what a fingerprint finds. A change within one
-word always shows, because weights are odd; any other passes once in 2**128 times.
+word always shows, because weights are odd; any other shows as surely as in a fingerprint.
 """
 
 from __future__ import annotations
