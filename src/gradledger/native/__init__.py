@@ -8,7 +8,7 @@ from gradledger.native.hashes import CompiledHashes, compiled_hashes
 from gradledger.native.law import Law
 from gradledger.native.memory import same_bytes
 from gradledger.native.passes import CompiledPasses, compiled_passes
-from gradledger.native.team import share
+from gradledger.native.team import share, take_turns
 
 __all__ = [
     "CompiledHashes",
@@ -18,4 +18,5 @@ __all__ = [
     "compiled_passes",
     "same_bytes",
     "share",
+    "take_turns",
 ]

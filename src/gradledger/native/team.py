@@ -29,18 +29,38 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: _FORKED.append(True))
 
 
-def share(jobs: Sequence[Callable[[], _T]], num_threads: int) -> list[_T]:
-    """Run jobs, in their order but several at once, and return what they gave.
+def share(
+    jobs: Sequence[Callable[[], _T]], num_threads: int, sizes: Sequence[int] = ()
+) -> list[_T]:
+    """Run jobs, several at once, and return what they gave, in their order.
 
     Jobs that share work themselves do it alone.
 
     Args:
         jobs: They touch nothing in common that any of them writes.
         num_threads: Threads, that of the caller included.
+        sizes: How much each has to do: large ones begin first. None for their order.
     """
     if num_threads == 1 or len(jobs) <= 1 or getattr(_INSIDE, "value", False):
         return [job() for job in jobs]
-    waiting = deque(range(len(jobs)))
+    threads = min(num_threads, len(jobs))
+    return take_turns(jobs, sizes, lambda work: _run(work, threads))
+
+
+def take_turns(
+    jobs: Sequence[Callable[[], _T]],
+    sizes: Sequence[int],
+    start: Callable[[Callable[..., None]], None],
+) -> list[_T]:
+    """Run jobs in whatever threads ``start`` calls, and return what they gave, in their order.
+
+    Args:
+        jobs: See ``share``.
+        sizes: Likewise.
+        start: Calls what it is given in each of some threads, and returns when all have returned.
+    """
+    places = range(len(jobs))
+    waiting = deque(sorted(places, key=lambda place: -sizes[place]) if sizes else places)
     found: dict[int, _T] = {}
     failed: list[BaseException] = []
 
@@ -54,10 +74,10 @@ def share(jobs: Sequence[Callable[[], _T]], num_threads: int) -> list[_T]:
         finally:
             _INSIDE.value = False
 
-    _run(work, min(num_threads, len(jobs)))
+    start(work)
     if failed:
         raise failed[0]
-    return [found[place] for place in range(len(jobs))]
+    return [found[place] for place in places]
 
 
 def _next(waiting: deque[int]) -> int | None:

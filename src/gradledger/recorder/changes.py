@@ -53,12 +53,9 @@ def all_stand(entries: Sequence[Tracked], copies: Copies) -> bool:
 
 
 def _each(entries: Sequence[Tracked], jobs: Sequence[Callable[[], _T]]) -> list[_T]:
-    """Run a job for each tensor, several at once where that pays, the largest ones first."""
+    """Run a job for each tensor, several at once where that pays."""
     sizes = [entry.raw.numel() for entry in entries]
-    order = sorted(range(len(jobs)), key=lambda place: -sizes[place])
-    threads = torch.get_num_threads() if sum(sizes) >= LEAST_ELEMENTS else 1
-    found = dict(zip(order, share([jobs[place] for place in order], threads), strict=True))
-    return [found[place] for place in range(len(jobs))]
+    return share(jobs, torch.get_num_threads() if sum(sizes) >= LEAST_ELEMENTS else 1, sizes)
 
 
 def copy_parameters(entries: Sequence[Tracked]) -> None:

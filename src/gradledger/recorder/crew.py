@@ -10,13 +10,14 @@ The threads are apart from those of training, whose settings stay as they are.
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Final, TypeVar
 
 import torch
+
+from gradledger.native import take_turns
 
 #: Threads beyond which one tensor each leaves too many idle while the largest is at work.
 MOST_THREADS: Final = 8
@@ -38,25 +39,13 @@ def work_together(jobs: Sequence[Callable[[], _T]], sizes: Sequence[int]) -> lis
     if alone or torch.is_autocast_enabled("cpu"):
         with torch.no_grad():
             return [job() for job in jobs]
-    waiting = deque(sorted(range(len(jobs)), key=lambda place: -sizes[place]))
-    found: dict[int, _T] = {}
-
-    def work() -> None:
-        with torch.no_grad():
-            while waiting:
-                try:
-                    place = waiting.popleft()
-                except IndexError:
-                    return  # Another one took the last.
-                found[place] = jobs[place]()
-
     crew = _crew(threads, torch.get_num_threads(), os.getpid())
-    failed: BaseException | None = None
-    for pending in [crew.submit(work) for _ in range(threads)]:
-        failed = pending.exception() or failed
-    if failed is not None:
-        raise failed
-    return [found[place] for place in range(len(jobs))]
+
+    def start(work: Callable[..., None]) -> None:
+        for pending in [crew.submit(torch.no_grad()(work)) for _ in range(threads)]:
+            pending.result()
+
+    return take_turns(jobs, sizes, start)
 
 
 @lru_cache(maxsize=2)
