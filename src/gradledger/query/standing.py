@@ -10,8 +10,21 @@ _NAMED = 3
 
 
 def standing_notes(records: Records, matched: Matched, span: Span) -> list[str]:
-    """Return notices on coverage, coupling, verdicts and an open run for these groups and steps."""
+    """Return notices on precision, coverage, coupling, verdicts and an open run.
+
+    Args:
+        records: The run.
+        matched: Its groups that are asked for.
+        span: The steps.
+    """
     notes = []
+    bits = records.begin.settings.get("visit_bits")
+    if bits is not None:
+        notes.append(
+            f"alignment and norm of each visit are kept to {bits} bits, within "
+            f"{2.0 ** -(bits + 1):.2g} of themselves: their sums meet the books to that, not to "
+            "the last digit"
+        )
     names = {tensor.name for group in matched.groups for tensor in group.tensors}
     missing = [name for name, _ in records.begin.coverage.unattributed if name in names]
     if missing:

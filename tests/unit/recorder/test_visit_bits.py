@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+import gradledger as gl
 from gradledger.errors import InputError
 from gradledger.recorder.visit_rows import rounded
 from gradledger.segment import read_json, read_table
@@ -61,6 +62,11 @@ def test_only_the_figures_of_visits_are_rounded(
     assert changed
     assert read_json(tmp_path / "short" / "run.json")["settings"]["visit_bits"] == 12
     assert not [f for f in check_run(tmp_path / "short").findings if f.code < "V900"]
+    for name, is_short in (("whole", False), ("short", True)):
+        with gl.open(tmp_path / name) as ledger:
+            answers = [ledger.trace(measure="energy"), ledger.timeline(), ledger.matrix()]
+        for answer in answers:
+            assert any("kept to 12 bits, within 0.00012" in n for n in answer.notes) == is_short
 
 
 @pytest.mark.parametrize("bits", [0, 7, 24])
