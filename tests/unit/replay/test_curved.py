@@ -7,7 +7,7 @@ from contextlib import nullcontext
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
@@ -32,6 +32,18 @@ OTHERS: dict[str, tuple[Function, int]] = {
 }
 
 
+def _held(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+    """Normalise with mean and size held: the largest terms of a norm's derivatives, uncancelled."""
+    mean = x.mean(-1, keepdim=True).detach()
+    size = (x.var(-1, unbiased=False, keepdim=True) + 1e-5).sqrt().detach()
+    return (x - mean) / size * w + b
+
+
+#: What terms of a form add up from. The norm of two values is nearly a sign: terms cancel to what
+#: epsilon leaves, and torch itself is then off by some 1e-14 of them (seen with 70 digits).
+TERMS: dict[str, Function] = {"layer_norm": _held}
+
+
 def twice(function: Function, x: Tensor, parameters: list[Tensor], *, curved: bool) -> list[Tensor]:
     """Return output, gradient by x, and the derivatives of one direction of that gradient."""
     captured = {id(value) for value in parameters}
@@ -46,6 +58,8 @@ def twice(function: Function, x: Tensor, parameters: list[Tensor], *, curved: bo
 
 @pytest.mark.parametrize("name", [*FORMS, *OTHERS])
 @settings(max_examples=15, deadline=None)
+@example(shape=[2, 3, 4, 2], scale=4.0, seed=0)
+@example(shape=[5, 5, 4, 2], scale=4.0, seed=706)
 @given(
     shape=st.lists(st.integers(2, 5), min_size=2, max_size=4),
     scale=st.sampled_from([1e-3, 1.0, 4.0]),
@@ -63,8 +77,12 @@ def test_second_derivatives_are_those_of_torch(
         for _ in range(num)
     ]
     expected, found = (twice(function, x, parameters, curved=curved) for curved in (False, True))
-    for one, other in zip(expected, found, strict=True):
-        tolerance = 1e-11 * float(one.abs().max()) + 1e-14
+    sizes = [0.0] * len(expected)
+    if name in TERMS:
+        terms = twice(TERMS[name], x, parameters, curved=False)
+        sizes = [float(term.abs().max()) for term in terms]
+    for one, other, size in zip(expected, found, sizes, strict=True):
+        tolerance = 1e-11 * float(one.abs().max()) + 1e-13 * size + 1e-14
         assert float((one - other).abs().max()) <= tolerance
 
 
